@@ -1,0 +1,72 @@
+// Cells of recurrent networks: ATen's accelerator path asks the backend for fused kernels. Written in plain ops they are recorded
+// like everything else, and fusing them is the compiler's work.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros_like.h>
+
+#include "csrc/aten/kernels.h"
+
+namespace torch_hpu::aten {
+namespace {
+
+at::Tensor plus(const at::Tensor& x, const std::optional<at::Tensor>& bias) {
+  return bias && bias->defined() ? x + *bias : x;
+}
+
+at::Tensor defined_or_zeros(const std::optional<at::Tensor>& x, const at::Tensor& like) {
+  return x && x->defined() ? *x : at::zeros_like(like);
+}
+
+} // namespace
+
+// gates [N, 4H] = input, forget, cell, output. Workspace: the activated gates, as the backward needs them.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
+                                                               const at::Tensor& cx, const std::optional<at::Tensor>& input_bias,
+                                                               const std::optional<at::Tensor>& hidden_bias) {
+  const at::Tensor gates = plus(input_gates, input_bias) + plus(hidden_gates, hidden_bias);
+  const auto chunks = gates.chunk(4, 1);
+  const at::Tensor i = at::sigmoid(chunks[0]), f = at::sigmoid(chunks[1]), g = at::tanh(chunks[2]), o = at::sigmoid(chunks[3]);
+  const at::Tensor cy = f * cx + i * g;
+  const at::Tensor hy = o * at::tanh(cy);
+  return {hy, cy, at::cat({i, f, g, o}, 1)};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(
+    const std::optional<at::Tensor>& grad_hy, const std::optional<at::Tensor>& grad_cy, const at::Tensor& cx, const at::Tensor& cy,
+    const at::Tensor& workspace, bool has_bias) {
+  const auto chunks = workspace.chunk(4, 1);
+  const at::Tensor &i = chunks[0], &f = chunks[1], &g = chunks[2], &o = chunks[3];
+  const at::Tensor gh = defined_or_zeros(grad_hy, cy), gc = defined_or_zeros(grad_cy, cy);
+  const at::Tensor tanh_cy = at::tanh(cy);
+  const at::Tensor grad_c = gc + gh * o * (1 - tanh_cy * tanh_cy);
+  const at::Tensor grad_gates = at::cat({grad_c * g * i * (1 - i), grad_c * cx * f * (1 - f), grad_c * i * (1 - g * g),
+                                         gh * tanh_cy * o * (1 - o)}, 1);
+  return {grad_gates, grad_c * f, has_bias ? grad_gates.sum(0, /*keepdim=*/false) : at::Tensor()};
+}
+
+// gates [N, 3H] = reset, update, new. Workspace [N, 5H]: r, z, n, hx, hidden part of the new gate with its bias.
+std::tuple<at::Tensor, at::Tensor> fused_gru_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
+                                                  const std::optional<at::Tensor>& input_bias,
+                                                  const std::optional<at::Tensor>& hidden_bias) {
+  const auto in = plus(input_gates, input_bias).chunk(3, 1), hidden = plus(hidden_gates, hidden_bias).chunk(3, 1);
+  const at::Tensor r = at::sigmoid(in[0] + hidden[0]), z = at::sigmoid(in[1] + hidden[1]);
+  const at::Tensor n = at::tanh(in[2] + r * hidden[2]);
+  return {n + z * (hx - n), at::cat({r, z, n, hx, hidden[2]}, 1)};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru_cell_backward(const at::Tensor& grad_hy,
+                                                                                               const at::Tensor& workspace,
+                                                                                               bool has_bias) {
+  const auto w = workspace.chunk(5, 1);
+  const at::Tensor &r = w[0], &z = w[1], &n = w[2], &hx = w[3], &hidden_new = w[4];
+  const at::Tensor grad_n = grad_hy * (1 - z) * (1 - n * n);
+  const at::Tensor grad_z = grad_hy * (hx - n) * z * (1 - z);
+  const at::Tensor grad_r = grad_n * hidden_new * r * (1 - r);
+  const at::Tensor grad_input = at::cat({grad_r, grad_z, grad_n}, 1), grad_hidden = at::cat({grad_r, grad_z, grad_n * r}, 1);
+  return {grad_input, grad_hidden, grad_hy * z, has_bias ? grad_input.sum(0, false) : at::Tensor(),
+          has_bias ? grad_hidden.sum(0, false) : at::Tensor()};
+}
+
+} // namespace torch_hpu::aten

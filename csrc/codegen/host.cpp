@@ -1,0 +1,63 @@
+#include "csrc/codegen/host.h"
+
+#include <c10/util/Exception.h>
+#include <llvm/ADT/StringMap.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/TargetParser/Host.h>
+
+#include "csrc/codegen/codegen.h"
+
+namespace torch_hpu::codegen {
+
+static Host detect() {
+  llvm::InitializeNativeTarget();
+  llvm::InitializeNativeTargetAsmPrinter();
+  Host host;
+  host.cpu = llvm::sys::getHostCPUName().str();
+  const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  for (const auto& feature : features) {
+    host.features += (host.features.empty() ? "" : ",");
+    host.features += (feature.second ? "+" : "-") + feature.first().str();
+  }
+  const auto has = [&](const char* name) { return features.lookup(name); };
+  host.fma = has("fma");
+  host.f16c = has("f16c");
+  host.avx2 = has("avx2") && host.fma;
+  host.avx512 = host.avx2 && has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
+  host.vector_bytes = host.avx512 ? 64 : host.avx2 ? 32 : 16;
+  return host;
+}
+
+const Host& host() {
+  static const Host host = detect();
+  return host;
+}
+
+std::unique_ptr<llvm::TargetMachine> make_target_machine() {
+  const Host& h = host();
+  const std::string triple = llvm::sys::getProcessTriple();
+  std::string error;
+  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
+  TORCH_INTERNAL_ASSERT(target, "no code generator for ", triple, ": ", error);
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard; // only what carries the contract flag
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+      triple, h.cpu, h.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Less,
+      /*JIT=*/true));
+  TORCH_INTERNAL_ASSERT(machine, "no target machine for ", triple);
+  return machine;
+}
+
+std::string host_description() {
+  const Host& h = host();
+  std::string text = h.cpu;
+  const std::pair<bool, const char*> flags[] = {{h.fma, " fma"}, {h.f16c, " f16c"}, {h.avx2, " avx2"}, {h.avx512, " avx512"}};
+  for (const auto& [present, name] : flags) {
+    text += present ? name : "";
+  }
+  return text + " width=" + std::to_string(h.vector_bytes);
+}
+
+} // namespace torch_hpu::codegen

@@ -1,0 +1,45 @@
+// Lowering: one graph node becomes loops and library calls. The table of lowerings is by op name; what has no entry, or whose
+// entry declines (an unsupported dtype, a conj bit, a strange layout), stays an extern node.
+#pragma once
+
+#include <string_view>
+
+#include "csrc/compiler/program.h"
+#include "csrc/ir/op.h"
+
+namespace torch_hpu::compiler {
+
+// What a lowering sees of its node, and where it puts what it makes. See lowering_context.h for the helpers over it.
+struct LoweringContext {
+  const ir::Graph& graph;
+  const ir::Node& node;
+  uint32_t node_index;
+  Program& program; // lowerings append items and temporaries
+
+  const ir::Window& window(size_t arg) const {
+    return graph.windows[node.args[arg].index];
+  }
+  const ir::Window& write(size_t i) const {
+    return graph.windows[node.writes[i]];
+  }
+};
+
+// Appends items that compute the node and returns true, or appends nothing and returns false.
+using Lowering = bool (*)(LoweringContext&);
+
+struct LoweringRow {
+  std::string_view name; // "softmax" row: "_softmax"; overloads by name: "add.Tensor"
+  Lowering lower;
+};
+
+// Each family of lowerings is one file that offers its rows; lower.cpp collects them.
+std::vector<LoweringRow> pointwise_lowerings(); // lower_pointwise.cpp: pointwise, comparison, casts, where, copies, factories, random
+std::vector<LoweringRow> reduction_lowerings(); // lower_reduction.cpp: sum ... argmax, softmax, norms, their backwards
+std::vector<LoweringRow> loss_lowerings(); // lower_loss.cpp: nll, mse, cross entropy, bce ..., and optimizers (fused SGD, Adam, AdamW)
+std::vector<LoweringRow> indexing_lowerings(); // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
+std::vector<LoweringRow> library_lowerings(); // lower_library.cpp: matmul family, convolution, attention, pooling, scatter
+
+// The whole graph. Nodes whose op has no lowering become extern items.
+Program lower(const ir::Graph& graph);
+
+} // namespace torch_hpu::compiler

@@ -1,0 +1,26 @@
+// Where every buffer of a program lives: bound by the run (inputs and what stays observable) or at an offset of the arena, where buffers whose
+// lifetimes do not meet share bytes.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "csrc/recipe/recipe.h"
+
+namespace torch_hpu::compiler {
+
+// The items that use a buffer, as positions in the program. first > last: unused.
+struct Lifetime {
+  size_t first = SIZE_MAX;
+  size_t last = 0;
+
+  void touch(size_t position) {
+    first = std::min(first, position);
+    last = std::max(last, position);
+  }
+};
+
+// Fills placements and arena_bytes: in program order, best fit among the ranges that are free at that point.
+void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, Recipe& recipe);
+
+} // namespace torch_hpu::compiler

@@ -1,0 +1,34 @@
+// The compiler's own form of a graph: loops, library calls and extern nodes in program order over buffers. Lowering makes it,
+// passes rewrite it, emit turns it into a recipe. Its meaning is that of ir/graph.h: items run one after another through memory.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "csrc/codegen/loop.h"
+#include "csrc/ir/graph.h"
+#include "csrc/kernels/library.h"
+
+namespace torch_hpu::compiler {
+
+struct Item {
+  enum class Kind : uint8_t { kLoop, kLibrary, kExtern };
+  Kind kind = Kind::kLoop;
+  codegen::Loop loop; // kLoop. Access::buffer is a BufferId of the program, Access::dynamic a WindowId of the graph
+  kernels::LibraryCall call; // kLibrary
+  uint32_t node = ir::kNone; // the graph's node that this item came from (kExtern: the node that runs)
+};
+
+struct Program {
+  const ir::Graph* graph = nullptr;
+  std::vector<ir::Buffer> buffers; // the graph's, then temporaries (kLocal, not observable)
+  std::vector<Item> items;
+
+  // A new temporary of `nbytes` bytes.
+  ir::BufferId add_temporary(int64_t nbytes);
+};
+
+// One line per item and expression; what golden tests and pass dumps show.
+std::string to_string(const Program& program);
+
+} // namespace torch_hpu::compiler

@@ -1,0 +1,153 @@
+#include "csrc/device/stream_queue.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "csrc/device/fork.h"
+
+namespace torch_hpu::device {
+namespace {
+
+class Queue final : public StreamQueue {
+ public:
+  explicit Queue(c10::Stream stream) : stream_(stream) {}
+
+  uint64_t enqueue(Task task, bool wake) override {
+    check_not_forked();
+    std::lock_guard<std::mutex> lock(mutex_);
+    tasks_.push_back(std::move(task));
+    const uint64_t ticket = last_.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (wake) {
+      wanted_ = ticket;
+      if (!worker_started_) {
+        worker_started_ = true;
+        std::thread([this] { work(); }).detach(); // queues are immortal, so is their worker
+      }
+      changed_.notify_all();
+    }
+    return ticket;
+  }
+
+  void wait(uint64_t ticket) override {
+    check_not_forked();
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (finished_.load(std::memory_order_relaxed) < ticket) {
+      if (!busy_) {
+        run_one(lock);
+      } else {
+        changed_.wait(lock);
+      }
+    }
+  }
+
+  c10::Stream stream() const override {
+    return stream_;
+  }
+  uint64_t last_ticket() const override {
+    return last_.load(std::memory_order_acquire);
+  }
+  uint64_t finished_ticket() const override {
+    return finished_.load(std::memory_order_acquire);
+  }
+
+ private:
+  // Runs the oldest task on this thread; the lock is dropped meanwhile.
+  void run_one(std::unique_lock<std::mutex>& lock) {
+    Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    task();
+    task = nullptr; // what it holds may be destroyed without the lock
+    lock.lock();
+    busy_ = false;
+    finished_.fetch_add(1, std::memory_order_release);
+    changed_.notify_all();
+  }
+
+  void work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [&] { return !busy_ && !tasks_.empty() && finished_.load(std::memory_order_relaxed) < wanted_; });
+      run_one(lock);
+    }
+  }
+
+  const c10::Stream stream_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Task> tasks_;
+  std::atomic<uint64_t> last_{0}, finished_{0};
+  uint64_t wanted_ = 0; // the worker runs up to this ticket; later tasks wait for a caller
+  bool busy_ = false;
+  bool worker_started_ = false;
+};
+
+using Key = std::pair<c10::DeviceIndex, c10::StreamId>;
+
+struct Queues {
+  std::mutex mutex;
+  std::map<Key, std::unique_ptr<Queue>> queues;
+};
+
+Queues& all_queues() {
+  static auto* instance = new Queues; // workers may run until the process ends
+  return *instance;
+}
+
+LazyHooks hooks;
+
+} // namespace
+
+StreamQueue& queue_of(c10::Stream stream) {
+  thread_local Key last_key{-1, -1};
+  thread_local Queue* last_queue = nullptr;
+  const Key key{stream.device_index(), stream.id()};
+  if (last_queue != nullptr && last_key == key) {
+    return *last_queue;
+  }
+  Queues& all = all_queues();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  auto& queue = all.queues[key];
+  if (queue == nullptr) {
+    queue = std::make_unique<Queue>(stream);
+  }
+  last_key = key;
+  last_queue = queue.get();
+  return *queue;
+}
+
+std::vector<c10::Stream> streams_of(c10::DeviceIndex device) {
+  Queues& all = all_queues();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  std::vector<c10::Stream> streams;
+  for (const auto& [key, queue] : all.queues) {
+    if (key.first == device) {
+      streams.push_back(queue->stream());
+    }
+  }
+  return streams;
+}
+
+void wait_all(c10::DeviceIndex device) {
+  for (c10::Stream stream : streams_of(device)) {
+    StreamQueue& queue = queue_of(stream);
+    queue.wait(queue.last_ticket());
+  }
+}
+
+void install_lazy_hooks(const LazyHooks& h) {
+  hooks = h;
+}
+
+const LazyHooks& lazy_hooks() {
+  return hooks;
+}
+
+} // namespace torch_hpu::device

@@ -1,0 +1,152 @@
+// The public C++ surface that has no home of its own: each function is one call into the layer that does the work.
+#include <torch_hpu/device.h>
+#include <torch_hpu/lazy.h>
+#include <torch_hpu/memory.h>
+#include <torch_hpu/metrics.h>
+#include <torch_hpu/profile.h>
+#include <torch_hpu/random.h>
+
+#include "csrc/device/device.h"
+#include "csrc/device/generator.h"
+#include "csrc/device/memory.h"
+#include "csrc/lazy/state.h"
+#include "csrc/lazy/sync.h"
+#include "csrc/support/counters.h"
+#include "csrc/support/trace_spans.h"
+
+namespace torch_hpu {
+namespace {
+
+using c10::CachingAllocator::Stat;
+using c10::CachingAllocator::StatArray;
+using c10::CachingAllocator::StatType;
+
+const Stat& all(const StatArray& a) {
+  return a[static_cast<size_t>(StatType::AGGREGATE)];
+}
+
+c10::CachingDeviceAllocator::DeviceStats stats(int device) {
+  TORCH_CHECK(device >= 0 && device < device::device_count(), "[hpu] invalid device index ", device);
+  return device::device_allocator()->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+}
+
+} // namespace
+
+bool is_available() {
+  return device::device_count() > 0;
+}
+int device_count() {
+  return device::device_count();
+}
+int current_device() {
+  return device::current_device();
+}
+void set_device(int index) {
+  device::set_device(static_cast<c10::DeviceIndex>(index));
+}
+
+void mark_step() {
+  lazy::flush(device::current_stream(device::current_device()), "mark_step");
+}
+void synchronize() {
+  lazy::synchronize_device(device::current_device(), "synchronize");
+}
+
+int exchange_eager_mode(int mode) {
+  return lazy::exchange_eager_scope(mode);
+}
+EagerMode::EagerMode(bool eager) : previous_(lazy::exchange_eager_scope(eager ? 1 : 0)) {}
+EagerMode::~EagerMode() {
+  lazy::exchange_eager_scope(previous_);
+}
+
+std::map<std::string, uint64_t> metrics_snapshot() {
+  return counters_snapshot();
+}
+std::map<std::string, uint64_t> metrics_details(const std::string& counter) {
+  for (size_t i = 0; i < static_cast<size_t>(Counter::kCount); ++i) {
+    if (counter == name(static_cast<Counter>(i))) {
+      return counter_details(static_cast<Counter>(i));
+    }
+  }
+  TORCH_CHECK_VALUE(false, "[metrics] unknown counter '", counter, "'");
+}
+void reset_metrics() {
+  reset_counters();
+}
+
+int64_t memory_allocated(int device) {
+  return all(stats(device).allocated_bytes).current;
+}
+int64_t max_memory_allocated(int device) {
+  return all(stats(device).allocated_bytes).peak;
+}
+int64_t memory_reserved(int device) {
+  return all(stats(device).reserved_bytes).current;
+}
+int64_t max_memory_reserved(int device) {
+  return all(stats(device).reserved_bytes).peak;
+}
+std::map<std::string, int64_t> memory_stats(int device) {
+  const auto s = stats(device);
+  std::map<std::string, int64_t> map;
+  const std::pair<const char*, const StatArray*> rows[] = {
+      {"allocation", &s.allocation},           {"segment", &s.segment},
+      {"active", &s.active},                   {"inactive_split", &s.inactive_split},
+      {"allocated_bytes", &s.allocated_bytes}, {"reserved_bytes", &s.reserved_bytes},
+      {"active_bytes", &s.active_bytes},       {"inactive_split_bytes", &s.inactive_split_bytes},
+      {"requested_bytes", &s.requested_bytes}};
+  const std::pair<const char*, StatType> pools[] = {
+      {"all", StatType::AGGREGATE}, {"small_pool", StatType::SMALL_POOL}, {"large_pool", StatType::LARGE_POOL}};
+  for (const auto& [name, array] : rows) {
+    for (const auto& [pool, type] : pools) {
+      const Stat& stat = (*array)[static_cast<size_t>(type)];
+      const std::string prefix = std::string(name) + "." + pool + ".";
+      map[prefix + "current"] = stat.current;
+      map[prefix + "peak"] = stat.peak;
+      map[prefix + "allocated"] = stat.allocated;
+      map[prefix + "freed"] = stat.freed;
+    }
+  }
+  map["num_alloc_retries"] = s.num_alloc_retries;
+  map["num_ooms"] = s.num_ooms;
+  map["packed_bytes.current"] = device::packed_bytes(static_cast<c10::DeviceIndex>(device));
+  return map;
+}
+void reset_peak_memory_stats(int device) {
+  stats(device); // checks the index
+  device::device_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+}
+void empty_cache() {
+  device::device_allocator()->emptyCache();
+}
+
+std::pair<int64_t, int64_t> mem_get_info(int device) {
+  stats(device); // checks the index
+  const auto [free, total] = device::device_allocator()->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
+  return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
+}
+
+void start_trace() {
+  start_spans();
+}
+void stop_trace(const std::string& path) {
+  stop_spans(path);
+}
+void install_gil_hooks(void* (*release)(), void (*acquire)(void*)) {
+  lazy::install_gil_hooks({release, acquire});
+}
+
+const at::Generator& default_generator(int device) {
+  return device::default_generator(static_cast<c10::DeviceIndex>(device));
+}
+void manual_seed(uint64_t seed) {
+  for (c10::DeviceIndex d = 0; d < device::device_count(); ++d) {
+    device::philox(device::default_generator(d))->set_current_seed(seed);
+  }
+}
+uint64_t initial_seed(int device) {
+  return device::philox(device::default_generator(static_cast<c10::DeviceIndex>(device)))->current_seed();
+}
+
+} // namespace torch_hpu

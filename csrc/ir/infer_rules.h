@@ -1,0 +1,74 @@
+// The shape inference rules that rows of the op table name. Sizes, dtypes and strides equal those of ATen's CPU kernels.
+#pragma once
+
+#include "csrc/ir/infer.h"
+
+namespace torch_hpu::ir::rules {
+
+// Pointwise ops, by how ATen promotes: tensors and the scalar arguments of `Scalars` (bit i: argument i) take part.
+enum class Promote : uint8_t {
+  kCommon, // the common dtype
+  kFloat, // the common dtype, integers become the default float dtype
+  kBool, // computed in the common dtype, the result is Bool
+  kFirst, // the dtype of the first tensor
+  kSecondThird, // the common dtype of arguments 1 and 2 (where)
+};
+void pointwise(InferContext& c, Promote promote, uint64_t scalars);
+template <Promote P, uint64_t Scalars = 0>
+void pointwise(InferContext& c) {
+  pointwise(c, P, Scalars);
+}
+
+void like_self(InferContext& c); // the metas of argument 0: fill, copy, random fills
+void clone(InferContext& c);
+void dropout(InferContext& c); // (out, mask)
+
+// Reductions: argument 1 is dim, 2 keepdim (when there are any)
+enum class Reduced : uint8_t { kSum, kMean, kSame, kBool, kLong, kFloat };
+void reduction(InferContext& c, Reduced dtype, int dtype_arg);
+template <Reduced R, int DtypeArg = -1>
+void reduction(InferContext& c) {
+  reduction(c, R, DtypeArg);
+}
+void var_correction(InferContext& c);
+void var_mean_correction(InferContext& c);
+void vector_norm(InferContext& c);
+void values_and_indices(InferContext& c); // max.dim, min.dim
+
+void softmax(InferContext& c);
+void softmax_backward(InferContext& c);
+void layer_norm(InferContext& c);
+void layer_norm_backward(InferContext& c);
+void group_norm(InferContext& c);
+void group_norm_backward(InferContext& c);
+void batch_norm(InferContext& c);
+void batch_norm_backward(InferContext& c);
+
+void mm(InferContext& c);
+void bmm(InferContext& c);
+void addmm(InferContext& c);
+void baddbmm(InferContext& c);
+void mv(InferContext& c);
+void dot(InferContext& c);
+void convolution(InferContext& c);
+void convolution_backward(InferContext& c);
+void max_pool2d(InferContext& c);
+void max_pool2d_backward(InferContext& c);
+void avg_pool2d(InferContext& c);
+void avg_pool2d_backward(InferContext& c);
+void adaptive_avg_pool2d(InferContext& c);
+
+void embedding(InferContext& c);
+void embedding_backward(InferContext& c);
+void index_select(InferContext& c);
+void gather(InferContext& c);
+void cat(InferContext& c);
+
+void loss(InferContext& c); // mse_loss and its kin: (input, target, reduction)
+void loss_backward(InferContext& c); // (grad, input, ...): like input
+void nll_loss_forward(InferContext& c);
+void nll_loss_backward(InferContext& c);
+
+void none(InferContext& c); // ops that only write their arguments
+
+} // namespace torch_hpu::ir::rules

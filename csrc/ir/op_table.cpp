@@ -1,0 +1,95 @@
+// The op table. A row: name, class, rule, structural arguments (bit i: argument i), random.
+#include "csrc/ir/infer_rules.h"
+#include "csrc/ir/op.h"
+
+namespace torch_hpu::ir {
+namespace {
+
+using rules::Promote;
+using rules::Reduced;
+constexpr OpClass L = OpClass::kLowered, Lib = OpClass::kLibrary;
+constexpr InferRule common = rules::pointwise<Promote::kCommon>, floats = rules::pointwise<Promote::kFloat>,
+                    bools = rules::pointwise<Promote::kBool>, first = rules::pointwise<Promote::kFirst>;
+constexpr InferRule common_scalar = rules::pointwise<Promote::kCommon, 2>, floats_scalar = rules::pointwise<Promote::kFloat, 2>,
+                    bools_scalar = rules::pointwise<Promote::kBool, 2>;
+
+const OpRow kRows[] = {
+    // arithmetic
+    {"add.Tensor", L, common}, {"add.Scalar", L, common_scalar}, {"sub.Tensor", L, common}, {"sub.Scalar", L, common_scalar},
+    {"rsub.Tensor", L, common}, {"rsub.Scalar", L, common_scalar}, {"mul.Tensor", L, common}, {"mul.Scalar", L, common_scalar},
+    {"div.Tensor", L, floats}, {"div.Scalar", L, floats_scalar}, {"maximum", L, common}, {"minimum", L, common}, {"fmax", L, common},
+    {"fmin", L, common}, {"atan2", L, floats}, {"pow.Tensor_Tensor", L, common}, {"pow.Tensor_Scalar", L, common_scalar, 2},
+    {"pow.Scalar", L, rules::pointwise<Promote::kCommon, 1>}, {"remainder.Tensor", L, common}, {"remainder.Scalar", L, common_scalar},
+    {"fmod.Tensor", L, common}, {"fmod.Scalar", L, common_scalar}, {"addcmul", L, common}, {"addcdiv", L, common},
+    {"lerp.Scalar", L, common}, {"lerp.Tensor", L, common}, {"where.self", L, rules::pointwise<Promote::kSecondThird>},
+    {"clamp", L, rules::pointwise<Promote::kCommon, 6>}, {"clamp.Tensor", L, common}, {"clamp_min", L, common_scalar},
+    {"clamp_max", L, common_scalar}, {"clamp_min.Tensor", L, common}, {"clamp_max.Tensor", L, common},
+    {"masked_fill.Scalar", L, first}, {"masked_fill.Tensor", L, first},
+    // comparison and logic
+    {"eq.Tensor", L, bools}, {"eq.Scalar", L, bools_scalar}, {"ne.Tensor", L, bools}, {"ne.Scalar", L, bools_scalar}, {"lt.Tensor", L, bools},
+    {"lt.Scalar", L, bools_scalar}, {"le.Tensor", L, bools}, {"le.Scalar", L, bools_scalar}, {"gt.Tensor", L, bools}, {"gt.Scalar", L, bools_scalar},
+    {"ge.Tensor", L, bools}, {"ge.Scalar", L, bools_scalar}, {"logical_and", L, bools}, {"logical_or", L, bools}, {"logical_xor", L, bools},
+    {"logical_not", L, bools}, {"isnan", L, bools}, {"bitwise_and.Tensor", L, common}, {"bitwise_or.Tensor", L, common},
+    {"bitwise_xor.Tensor", L, common}, {"bitwise_not", L, common},
+    // unary
+    {"neg", L, common}, {"abs", L, common}, {"sign", L, common}, {"floor", L, common}, {"ceil", L, common}, {"trunc", L, common},
+    {"round", L, common}, {"exp", L, floats}, {"exp2", L, floats}, {"expm1", L, floats}, {"log", L, floats}, {"log2", L, floats},
+    {"log10", L, floats}, {"log1p", L, floats}, {"sqrt", L, floats}, {"rsqrt", L, floats}, {"reciprocal", L, floats}, {"sin", L, floats},
+    {"cos", L, floats}, {"tan", L, floats}, {"asin", L, floats}, {"acos", L, floats}, {"atan", L, floats}, {"sinh", L, floats},
+    {"cosh", L, floats}, {"tanh", L, floats}, {"asinh", L, floats}, {"acosh", L, floats}, {"atanh", L, floats}, {"erf", L, floats},
+    {"erfc", L, floats}, {"sigmoid", L, floats},
+    // activations
+    {"relu", L, common}, {"gelu", L, common}, {"gelu_backward", L, common}, {"silu", L, common}, {"silu_backward", L, common},
+    {"sigmoid_backward", L, common}, {"tanh_backward", L, common}, {"hardtanh", L, common}, {"hardtanh_backward", L, common},
+    {"hardswish", L, common}, {"hardswish_backward", L, common}, {"hardsigmoid", L, common}, {"hardsigmoid_backward", L, common},
+    {"leaky_relu", L, common}, {"leaky_relu_backward", L, common}, {"elu", L, common}, {"softplus", L, common},
+    {"softplus_backward", L, common}, {"mish", L, common}, {"threshold", L, common}, {"threshold_backward", L, common},
+    // copies and fills
+    {"clone", L, rules::clone}, {"copy", L, rules::like_self}, {"fill.Scalar", L, rules::like_self}, {"fill.Tensor", L, rules::like_self},
+    {"zero", L, rules::like_self},
+    // random
+    {"uniform", L, rules::like_self, 0, true}, {"normal_functional", L, rules::like_self, 0, true},
+    {"bernoulli.p", L, rules::like_self, 0, true}, {"native_dropout", L, rules::dropout, 0, true},
+    // reductions
+    {"sum", L, rules::reduction<Reduced::kSum, 1>}, {"sum.dim_IntList", L, rules::reduction<Reduced::kSum, 3>},
+    {"mean", L, rules::reduction<Reduced::kMean, 1>}, {"mean.dim", L, rules::reduction<Reduced::kMean, 3>},
+    {"prod", L, rules::reduction<Reduced::kSum, 1>}, {"prod.dim_int", L, rules::reduction<Reduced::kSum, 3>},
+    {"amax", L, rules::reduction<Reduced::kSame>}, {"amin", L, rules::reduction<Reduced::kSame>}, {"max", L, rules::reduction<Reduced::kSame>},
+    {"min", L, rules::reduction<Reduced::kSame>}, {"max.dim", L, rules::values_and_indices}, {"min.dim", L, rules::values_and_indices},
+    {"argmax", L, rules::reduction<Reduced::kLong>}, {"argmin", L, rules::reduction<Reduced::kLong>},
+    {"any", L, rules::reduction<Reduced::kBool>}, {"any.dim", L, rules::reduction<Reduced::kBool>},
+    {"all", L, rules::reduction<Reduced::kBool>}, {"all.dim", L, rules::reduction<Reduced::kBool>},
+    {"var.correction", L, rules::var_correction, 4}, {"std.correction", L, rules::var_correction, 4},
+    {"var_mean.correction", L, rules::var_mean_correction, 4}, {"linalg_vector_norm", L, rules::vector_norm, 2},
+    // rows
+    {"_softmax", L, rules::softmax}, {"_log_softmax", L, rules::softmax}, {"_softmax_backward_data", L, rules::softmax_backward},
+    {"_log_softmax_backward_data", L, rules::softmax_backward}, {"native_layer_norm", L, rules::layer_norm},
+    {"native_layer_norm_backward", L, rules::layer_norm_backward}, {"native_group_norm", L, rules::group_norm},
+    {"native_group_norm_backward", L, rules::group_norm_backward}, {"native_batch_norm", L, rules::batch_norm},
+    {"native_batch_norm_backward", L, rules::batch_norm_backward},
+    // library
+    {"mm", Lib, rules::mm}, {"bmm", Lib, rules::bmm}, {"addmm", Lib, rules::addmm}, {"baddbmm", Lib, rules::baddbmm}, {"mv", Lib, rules::mv},
+    {"dot", Lib, rules::dot}, {"convolution", Lib, rules::convolution}, {"convolution_backward", Lib, rules::convolution_backward},
+    {"max_pool2d_with_indices", Lib, rules::max_pool2d}, {"max_pool2d_with_indices_backward", Lib, rules::max_pool2d_backward},
+    {"avg_pool2d", Lib, rules::avg_pool2d}, {"avg_pool2d_backward", Lib, rules::avg_pool2d_backward},
+    {"_adaptive_avg_pool2d", Lib, rules::adaptive_avg_pool2d}, {"_adaptive_avg_pool2d_backward", Lib, rules::loss_backward},
+    {"embedding_dense_backward", Lib, rules::embedding_backward},
+    // indexing
+    {"embedding", L, rules::embedding}, {"index_select", L, rules::index_select}, {"gather", L, rules::gather}, {"cat", L, rules::cat},
+    // losses and optimizers
+    {"mse_loss", L, rules::loss}, {"mse_loss_backward", L, rules::loss_backward}, {"nll_loss_forward", L, rules::nll_loss_forward},
+    {"nll_loss_backward", L, rules::nll_loss_backward}, {"_fused_adamw_", L, rules::none}, {"_fused_adam_", L, rules::none},
+    {"_fused_sgd_", L, rules::none}, {"_fused_adamw_.tensor_lr", L, rules::none}, {"_fused_adam_.tensor_lr", L, rules::none},
+    {"_fused_sgd_.tensor_lr", L, rules::none},
+    // numbers that set a shape, or that the kernel's result depends on as a whole
+    {"arange.start_out", OpClass::kExtern, nullptr, 7}, {"linspace.out", OpClass::kExtern, nullptr, 3},
+    {"logspace.out", OpClass::kExtern, nullptr, 3}, {"range.out", OpClass::kExtern, nullptr, 7},
+};
+
+} // namespace
+
+c10::ArrayRef<OpRow> op_table() {
+  return kRows;
+}
+
+} // namespace torch_hpu::ir

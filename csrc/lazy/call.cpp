@@ -1,0 +1,192 @@
+#include "csrc/lazy/call.h"
+
+#include <bit>
+#include <cstring>
+
+namespace torch_hpu::lazy {
+namespace {
+
+// The first word of every argument tells its kind, so that no two argument lists share a spelling.
+enum class Tag : uint64_t { kNone = 1, kTensor, kScalarTensor, kNumber, kList, kUndefined, kConst };
+
+uint64_t head(Tag tag, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0) {
+  return static_cast<uint64_t>(tag) | a << 8 | b << 16 | c << 32;
+}
+
+ir::Scalar scalar_of(const at::Scalar& value) {
+  ir::Scalar s;
+  if (value.isBoolean()) {
+    s.category = ir::ScalarCategory::kBool;
+    s.value.i = value.toBool();
+  } else if (value.isIntegral(false)) {
+    s.category = ir::ScalarCategory::kInt;
+    s.value.i = value.toLong();
+  } else if (value.isComplex()) {
+    s.category = ir::ScalarCategory::kComplex;
+    const auto z = value.toComplexDouble();
+    s.value.d = z.real();
+    s.value.imag = z.imag();
+  } else {
+    s.category = ir::ScalarCategory::kFloat;
+    s.value.d = value.toDouble();
+  }
+  return s;
+}
+
+template <typename Words>
+void append_constant(Words& words, const c10::IValue& value) {
+  auto push = [&](uint64_t kind, uint64_t w) {
+    words.push_back(head(Tag::kConst, kind));
+    words.push_back(w);
+  };
+  if (value.isNone()) {
+    push(0, 0);
+  } else if (value.isBool()) {
+    push(1, value.toBool());
+  } else if (value.isInt()) {
+    push(2, static_cast<uint64_t>(value.toInt()));
+  } else if (value.isDouble()) {
+    push(3, std::bit_cast<uint64_t>(value.toDouble()));
+  } else if (value.isIntList()) {
+    const auto list = value.toIntVector();
+    push(4, list.size());
+    words.append(list.begin(), list.end());
+  } else if (value.isString()) {
+    const std::string& s = value.toStringRef();
+    push(5, s.size());
+    for (size_t i = 0; i < s.size(); i += 8) {
+      uint64_t w = 0;
+      std::memcpy(&w, s.data() + i, std::min<size_t>(8, s.size() - i));
+      words.push_back(w);
+    }
+  } else if (value.isDevice()) {
+    const c10::Device d = value.toDevice();
+    push(6, static_cast<uint64_t>(d.type()) << 8 | static_cast<uint8_t>(d.index()));
+  } else if (value.isDoubleList()) {
+    const auto list = value.toDoubleVector();
+    push(7, list.size());
+    for (double d : list) {
+      words.push_back(std::bit_cast<uint64_t>(d));
+    }
+  } else if (value.isBoolList()) {
+    const auto list = value.toBoolList();
+    push(8, list.size());
+    for (bool b : list) {
+      words.push_back(b);
+    }
+  } else if (value.isComplexDouble()) {
+    const auto z = value.toComplexDouble();
+    push(9, std::bit_cast<uint64_t>(z.real()));
+    words.push_back(std::bit_cast<uint64_t>(z.imag()));
+  } else if (value.isList()) {
+    const auto list = value.toListRef();
+    push(10, list.size());
+    for (const c10::IValue& item : list) {
+      append_constant(words, item);
+    }
+  } else {
+    TORCH_CHECK_NOT_IMPLEMENTED(false, "[hpu] cannot record an argument of type ", value.tagKind());
+  }
+}
+
+} // namespace
+
+Call::Call(const ir::OpInfo& op) : op(&op) {
+  words.push_back(op.id);
+}
+
+void Call::none() {
+  args.emplace_back();
+  words.push_back(head(Tag::kNone));
+}
+
+ir::WindowId Call::add_window(const at::Tensor& tensor) {
+  const at::TensorImpl* impl = tensor.unsafeGetTensorImpl();
+  const auto id = static_cast<ir::WindowId>(windows.size());
+  windows.emplace_back();
+  ir::Window& w = windows.back();
+  w.dtype = c10::typeMetaToScalarType(impl->dtype());
+  w.conj = impl->is_conj();
+  w.neg = impl->is_neg();
+  w.offset = impl->storage_offset();
+  const auto sizes = impl->sizes(), strides = impl->strides();
+  w.sizes.assign(sizes.begin(), sizes.end());
+  w.strides.assign(strides.begin(), strides.end());
+  storages.push_back(impl->unsafe_storage().unsafeGetStorageImpl());
+  return id;
+}
+
+void Call::refresh(ir::WindowId window, const at::Tensor& tensor) {
+  const auto sizes = tensor.sizes(), strides = tensor.strides();
+  windows[window].sizes.assign(sizes.begin(), sizes.end());
+  windows[window].strides.assign(strides.begin(), strides.end());
+}
+
+ir::WindowId Call::extra_window(const at::Tensor& tensor) {
+  return add_window(tensor);
+}
+
+void Call::tensor(const at::Tensor& tensor) {
+  args.emplace_back();
+  ir::Arg& arg = args.back();
+  arg.kind = ir::Arg::Kind::kWindow;
+  arg.index = add_window(tensor);
+  const ir::Window& w = windows.back();
+  arg.wrapped = tensor.unsafeGetTensorImpl()->is_wrapped_number();
+  words.push_back(head(Tag::kTensor, static_cast<uint64_t>(w.dtype),
+                       static_cast<uint64_t>(w.conj) | w.neg << 1 | arg.wrapped << 2, w.sizes.size()));
+  words.append(w.sizes.begin(), w.sizes.end());
+  words.append(w.strides.begin(), w.strides.end());
+}
+
+void Call::scalar_tensor(const at::Tensor& tensor) {
+  args.emplace_back();
+  ir::Arg& arg = args.back();
+  arg.kind = ir::Arg::Kind::kScalarTensor;
+  arg.dtype = tensor.scalar_type();
+  arg.wrapped = tensor.unsafeGetTensorImpl()->is_wrapped_number();
+  arg.index = static_cast<uint32_t>(scalars.size());
+  scalars.push_back(scalar_of(tensor.item()));
+  words.push_back(head(Tag::kScalarTensor, static_cast<uint64_t>(arg.dtype), arg.wrapped));
+}
+
+void Call::number(const at::Scalar& value) {
+  args.emplace_back();
+  ir::Arg& arg = args.back();
+  arg.kind = ir::Arg::Kind::kScalar;
+  arg.index = static_cast<uint32_t>(scalars.size());
+  scalars.push_back(scalar_of(value));
+  words.push_back(head(Tag::kNumber, static_cast<uint64_t>(scalars.back().category)));
+}
+
+void Call::constant(const c10::IValue& value) {
+  args.emplace_back();
+  args.back().kind = ir::Arg::Kind::kConst;
+  args.back().value = value;
+  append_constant(words, value);
+}
+
+void Call::begin_list(size_t n) {
+  args.emplace_back();
+  ir::Arg& arg = args.back();
+  arg.kind = ir::Arg::Kind::kWindowList;
+  arg.index = static_cast<uint32_t>(list_items.size());
+  arg.count = static_cast<uint32_t>(n);
+  words.push_back(head(Tag::kList, 0, 0, n));
+}
+
+void Call::list_item(const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    list_items.push_back(ir::kNone);
+    words.push_back(head(Tag::kUndefined));
+    return;
+  }
+  list_items.push_back(add_window(tensor));
+  const ir::Window& w = windows.back();
+  words.push_back(head(Tag::kTensor, static_cast<uint64_t>(w.dtype), static_cast<uint64_t>(w.conj) | w.neg << 1,
+                       w.sizes.size()));
+  words.append(w.sizes.begin(), w.sizes.end());
+  words.append(w.strides.begin(), w.strides.end());
+}
+
+} // namespace torch_hpu::lazy

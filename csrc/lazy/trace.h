@@ -1,0 +1,51 @@
+// A trace: the graph that is being recorded on one stream, with the memories that its buffers stand for and its key.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <c10/core/Stream.h>
+
+#include <unordered_map>
+#include <vector>
+
+#include "csrc/ir/graph.h"
+#include "csrc/lazy/memory.h"
+
+namespace torch_hpu::lazy {
+
+// Canonical words: equal words mean equal structure. A hash picks the bucket, comparing the words decides.
+using Words = std::vector<uint64_t>;
+uint64_t hash_words(const uint64_t* words, size_t n, uint64_t seed = 0);
+
+// Random numbers that a graph draws: scalars [first] = seed, [first + 1] = offset, `blocks` reserved per run.
+struct RandomDraw {
+  ir::ScalarId first;
+  at::Generator generator;
+  uint64_t blocks;
+};
+
+struct Trace {
+  explicit Trace(c10::Stream stream) : stream(stream) {}
+
+  c10::Stream stream;
+  ir::Graph graph;
+  std::vector<MemoryPtr> memories; // by BufferId
+  std::vector<bool> defined_first; // by BufferId: its first use overwrites all of it, so older bytes don't matter
+  std::vector<RandomDraw> draws;
+  Words words; // the nodes' part of the key
+  int64_t pending_bytes = 0; // of local buffers
+  // Belongs to an HPU Graph: never flushed, handed over by end_capture(). What exists already is only looked up here, so that a
+  // capture leaves its inputs free for everybody else; what the capture creates names this trace.
+  bool capturing = false;
+  std::unordered_map<const Memory*, ir::BufferId> captured_inputs;
+
+  bool empty() const {
+    return graph.nodes.empty();
+  }
+  // The memory's buffer in this trace. The recording lock is held, and no other trace uses the memory.
+  ir::BufferId buffer_of(Memory* memory, bool first_use_writes);
+  // Words that depend on the whole trace: buffers, and how the windows of written inputs lie to each other.
+  void finish_key();
+  void set_observability(); // snapshot of which local buffers anybody can still read
+};
+
+} // namespace torch_hpu::lazy

@@ -1,0 +1,70 @@
+// The extension module torch_hpu._C: the public C++ surface for Python, no logic.
+#include <pybind11/functional.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <torch_hpu/device.h>
+#include <torch_hpu/hpu_graph.h>
+#include <torch_hpu/lazy.h>
+#include <torch_hpu/memory.h>
+#include <torch_hpu/metrics.h>
+#include <torch_hpu/profile.h>
+#include <torch_hpu/random.h>
+
+#include <torch/csrc/Generator.h>
+#include <torch/csrc/utils/pybind.h>
+
+namespace py = pybind11;
+using namespace torch_hpu;
+
+namespace {
+
+// A thread that waits for the device gives up the GIL; one that does not hold it has nothing to give.
+void* release_gil() {
+  return Py_IsInitialized() && PyGILState_Check() ? PyEval_SaveThread() : nullptr;
+}
+void acquire_gil(void* state) {
+  PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+}
+
+} // namespace
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
+  install_gil_hooks(&release_gil, &acquire_gil);
+
+  m.def("device_count", &device_count);
+  m.def("current_device", &current_device);
+  m.def("set_device", &set_device);
+  m.def("mark_step", &mark_step);
+  m.def("synchronize", &synchronize);
+
+  m.def("set_option", &set_option);
+  m.def("get_option", &get_option);
+  m.def("options_help", &options_help);
+  m.def("exchange_eager_mode", &exchange_eager_mode);
+
+  m.def("metrics_snapshot", &metrics_snapshot);
+  m.def("metrics_details", &metrics_details);
+  m.def("reset_metrics", &reset_metrics);
+  m.def("start_trace", &start_trace);
+  m.def("stop_trace", &stop_trace);
+
+  m.def("memory_stats", &memory_stats);
+  m.def("reset_peak_memory_stats", &reset_peak_memory_stats);
+  m.def("empty_cache", &empty_cache);
+  m.def("mem_get_info", &mem_get_info);
+  m.def("default_generator", [](int device) { return THPGenerator_Wrap(default_generator(device)); });
+
+  m.def("graph_pool_handle", &graph_pool_handle);
+  m.def("is_current_stream_capturing", &is_current_stream_capturing);
+  py::class_<HPUGraph>(m, "_HPUGraph")
+      .def(py::init<>())
+      .def("capture_begin", &HPUGraph::capture_begin, py::arg("pool") = GraphPool{0, 0}, py::arg("execute") = false)
+      .def("capture_end", &HPUGraph::capture_end)
+      .def("capture_abort", &HPUGraph::capture_abort)
+      .def("replay", &HPUGraph::replay)
+      .def("reset", &HPUGraph::reset)
+      .def("pool", &HPUGraph::pool)
+      .def("captured", &HPUGraph::captured)
+      .def("debug_dump", &HPUGraph::debug_dump)
+      .def("statistics", &HPUGraph::statistics);
+}

@@ -1,0 +1,72 @@
+#include "csrc/support/trace_spans.h"
+
+#include <c10/util/Exception.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <mutex>
+#include <vector>
+
+namespace torch_hpu {
+namespace {
+
+struct Event {
+  std::string name;
+  int64_t begin, end; // ns
+  int64_t thread;
+};
+
+struct State {
+  std::mutex mutex;
+  std::vector<Event> events;
+};
+
+State& state() {
+  static auto* instance = new State;
+  return *instance;
+}
+
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+} // namespace
+
+void start_spans() {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  state().events.clear();
+  spans_on = true;
+}
+
+void stop_spans(const std::string& path) {
+  spans_on = false;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  std::ofstream out(path);
+  out << "{\"traceEvents\":[";
+  const char* separator = "";
+  for (const Event& e : state().events) {
+    out << separator << "\n{\"name\":\"" << e.name << "\",\"ph\":\"X\",\"pid\":" << getpid() << ",\"tid\":" << e.thread
+        << ",\"ts\":" << static_cast<double>(e.begin) * 1e-3 << ",\"dur\":" << static_cast<double>(e.end - e.begin) * 1e-3 << "}";
+    separator = ",";
+  }
+  out << "\n]}\n";
+  TORCH_CHECK(out.good(), "[hpu] cannot write the trace file ", path);
+}
+
+Span::Span(std::string name) {
+  if (spans_enabled()) {
+    name_ = std::move(name);
+    begin_ = now();
+  }
+}
+
+Span::~Span() {
+  if (begin_ >= 0 && spans_enabled()) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    state().events.push_back({std::move(name_), begin_, now(), static_cast<int64_t>(syscall(SYS_gettid))});
+  }
+}
+
+} // namespace torch_hpu

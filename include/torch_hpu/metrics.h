@@ -1,0 +1,21 @@
+// Counters: what the backend did.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "torch_hpu/export.h"
+
+namespace torch_hpu {
+
+// Every counter by name: recorded_ops, flushes, compilations, generic_recipes, recipe_hits, recipe_misses, kernels, library_calls,
+// extern_calls, breaking_calls, infer_calls, eager_calls, graph_captures, graph_replays, host_reads.
+TORCH_HPU_API std::map<std::string, uint64_t> metrics_snapshot();
+
+// What is known beside a counter: "extern_calls", "breaking_calls" and "infer_calls" by op, "flushes" by cause. Throws on other names.
+TORCH_HPU_API std::map<std::string, uint64_t> metrics_details(const std::string& counter);
+
+TORCH_HPU_API void reset_metrics();
+
+} // namespace torch_hpu

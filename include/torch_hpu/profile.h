@@ -1,0 +1,18 @@
+// Seeing what runs when.
+#pragma once
+
+#include <string>
+
+#include "torch_hpu/export.h"
+
+namespace torch_hpu {
+
+// Records a span per recipe and per step from now on.
+TORCH_HPU_API void start_trace();
+// Stops, and writes the spans as a Chrome trace (chrome://tracing, Perfetto).
+TORCH_HPU_API void stop_trace(const std::string& path);
+
+// For language bindings: how a waiting thread gives up the interpreter lock. release returns null when the thread does not hold it.
+TORCH_HPU_API void install_gil_hooks(void* (*release)(), void (*acquire)(void*));
+
+} // namespace torch_hpu
