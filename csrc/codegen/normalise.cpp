@@ -83,6 +83,59 @@ void find_affine(Plan& plan) {
   }
 }
 
+// Rows are stored once: what a row store's access says about the reduced dims must neither vote nor forbid a merge.
+void clear_row_strides(Loop& loop) {
+  const size_t rank = loop.sizes.size();
+  std::vector<bool> point;
+  const auto moves = [&](const DimVector& strides) {
+    for (size_t d = loop.kept; d < rank; ++d) {
+      if (strides[d] != 0 && loop.sizes[d] != 1) {
+        return true;
+      }
+    }
+    return false;
+  };
+  for (const Expr& e : loop.exprs) {
+    bool p = false;
+    for (int k = 0; k < traits(e.op).operands; ++k) {
+      p = p || point[operands(e)[k]];
+    }
+    p = p || ((e.op == Op::kLoad || e.op == Op::kLoadAt) && moves(loop.accesses[e.imm_i].strides));
+    p = p || (e.op == Op::kIndex && e.imm_i >= loop.kept && loop.sizes[e.imm_i] != 1);
+    point.push_back(p && !is_reduce(e.op));
+  }
+  for (Store& s : loop.stores) {
+    if (!point[s.value] && (s.at == kNoExpr || !point[s.at]) && moves(loop.accesses[s.access].strides)) {
+      Access row = loop.accesses[s.access];
+      std::fill(row.strides.begin() + loop.kept, row.strides.end(), 0);
+      s.access = static_cast<uint32_t>(loop.accesses.size());
+      loop.accesses.push_back(std::move(row));
+    }
+  }
+}
+
+// Accesses that nothing uses would vote, too.
+void drop_unused_accesses(Loop& loop) {
+  std::vector<int64_t> number(loop.accesses.size(), -1);
+  std::vector<Access> used;
+  const auto use = [&](int64_t access) {
+    if (number[access] < 0) {
+      number[access] = static_cast<int64_t>(used.size());
+      used.push_back(loop.accesses[access]);
+    }
+    return number[access];
+  };
+  for (Expr& e : loop.exprs) {
+    if (e.op == Op::kLoad || e.op == Op::kLoadAt) {
+      e.imm_i = use(e.imm_i);
+    }
+  }
+  for (Store& s : loop.stores) {
+    s.access = static_cast<uint32_t>(use(s.access));
+  }
+  loop.accesses = std::move(used);
+}
+
 // Everything with one number per dim, to be permuted, dropped and merged together.
 template <class F>
 void for_each_map(Plan& plan, F&& f) {
@@ -151,13 +204,16 @@ void merge_dims(Plan& plan, int begin, int end) {
 Plan normalise(const Loop& loop) {
   Plan plan;
   plan.loop = loop;
-  // A row store ignores the strides along reduced dims: they must not vote, nor forbid a merge.
+  clear_row_strides(plan.loop);
+  drop_unused_accesses(plan.loop);
   find_affine(plan);
   plan.linear.assign(loop.sizes.size(), 0);
-  int64_t step = 1;
-  for (int d = plan.rank() - 1; d >= plan.kept(); --d) {
-    plan.linear[d] = step;
-    step *= loop.sizes[d];
+  if (std::any_of(loop.exprs.begin(), loop.exprs.end(), [](const Expr& e) { return is_arg_reduce(e.op); })) {
+    int64_t step = 1;
+    for (int d = plan.rank() - 1; d >= plan.kept(); --d) {
+      plan.linear[d] = step;
+      step *= loop.sizes[d];
+    }
   }
   for (int d = plan.rank() - 1; d >= 0; --d) {
     if (plan.loop.sizes[d] == 1) {

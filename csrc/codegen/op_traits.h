@@ -1,6 +1,8 @@
 // One row per op of the loop IR: its name in dumps, its operands, what dtypes it takes, what it costs.
 #pragma once
 
+#include <array>
+
 #include "csrc/codegen/loop.h"
 
 namespace torch_hpu::codegen {

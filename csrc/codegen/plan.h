@@ -17,8 +17,7 @@
 // results in memory, and whoever needs the total folds the partials of its row. Each walk becomes a function of its own.
 #pragma once
 
-#include <array>
-#include <map>
+#include <vector>
 
 #include "csrc/codegen/op_traits.h"
 
@@ -46,6 +45,7 @@ struct Plan {
   int passes = 0; // Reduce passes
   bool point_stores = false; // some store happens at every point: one more walk
 
+  int vector_bytes = 16; // of the host
   bool row_mode = false;
   int vector_dim = 0;
   int lanes = 1;
@@ -58,7 +58,7 @@ struct Plan {
   int64_t chunk = 0; // its length
   int64_t chunks = 1;
 
-  int64_t cost_per_point = 1; // about cycles of one element
+  int64_t cost_per_vector = 1; // about cycles of `lanes` points
 
   int rank() const {
     return static_cast<int>(loop.sizes.size());
@@ -86,6 +86,9 @@ struct Plan {
 
 // `loop` is verified and localized. `vector_bytes` of the host.
 Plan make_plan(const Loop& loop, int vector_bytes);
+
+// Whether a store happens at every point. Else once a row.
+bool is_point_store(const Plan& plan, const Store& store);
 
 // Expressions that the stores and Reduces of walk `pass` (1-based; passes + 1: the point stores) evaluate, as roots.
 std::vector<ExprId> walk_roots(const Plan& plan, int pass);

@@ -42,4 +42,7 @@ std::vector<LoweringRow> library_lowerings(); // lower_library.cpp: matmul famil
 // The whole graph. Nodes whose op has no lowering become extern items.
 Program lower(const ir::Graph& graph);
 
+// The whole graph, every node by its ATen kernel.
+Program all_extern(const ir::Graph& graph);
+
 } // namespace torch_hpu::compiler

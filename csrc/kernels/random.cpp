@@ -1,62 +1,265 @@
+// A table of random ops; each row computes the value of one element from its place in logical order. Elements are drawn in blocks of four
+// words, in parallel: the result does not depend on the number of threads.
 #include "csrc/kernels/random.h"
 
-#include <ATen/TensorOperators.h>
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mul.h>
+#include <ATen/ops/where.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
+#include <unordered_map>
 
 #include "csrc/support/philox.h"
 
 namespace torch_hpu::kernels {
 namespace {
 
-// Fills `out` (any strides) with f(i), i the element's place in logical order.
-template <typename F>
-void fill(const at::Tensor& out, F f) {
-  at::Tensor values = at::empty(out.sizes(), at::TensorOptions().dtype(at::kDouble));
-  auto* p = values.mutable_data_ptr<double>();
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    p[i] = f(static_cast<uint64_t>(i));
+struct Draw {
+  const RandomStream& stream;
+  c10::ArrayRef<c10::IValue> args;
+  c10::ArrayRef<at::Tensor> out;
+
+  c10::ScalarType dtype() const {
+    return args[0].toTensor().scalar_type();
   }
-  out.copy_(values);
+  bool wide() const {
+    return dtype() == c10::ScalarType::Double;
+  }
+  // The first n words of the stream.
+  std::vector<uint32_t> words(int64_t n) const {
+    std::vector<uint32_t> w(static_cast<size_t>((n + 3) / 4 * 4));
+    at::parallel_for(0, (n + 3) / 4, 4096, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        const auto block = philox4x32(stream.seed, stream.offset + static_cast<uint64_t>(b));
+        std::copy(block.begin(), block.end(), w.begin() + 4 * b);
+      }
+    });
+    return w;
+  }
+  std::vector<float> uniform_floats(int64_t n) const {
+    const std::vector<uint32_t> w = words(n);
+    std::vector<float> u(static_cast<size_t>(n));
+    std::transform(w.begin(), w.begin() + n, u.begin(), [](uint32_t x) { return static_cast<float>(x >> 8) * 0x1p-24f; });
+    return u;
+  }
+  std::vector<uint64_t> bits(int64_t n) const {
+    const std::vector<uint32_t> w = words(2 * n);
+    std::vector<uint64_t> b(static_cast<size_t>(n));
+    for (size_t i = 0; i < b.size(); ++i) {
+      b[i] = w[2 * i] | uint64_t{w[2 * i + 1]} << 32;
+    }
+    return b;
+  }
+  std::vector<double> uniform_doubles(int64_t n) const {
+    const std::vector<uint64_t> b = bits(n);
+    std::vector<double> u(b.size());
+    std::transform(b.begin(), b.end(), u.begin(), [](uint64_t x) { return static_cast<double>(x >> 11) * 0x1p-53; });
+    return u;
+  }
+};
+
+// A fresh contiguous tensor of T with element i = f(i).
+template <typename T, typename F>
+at::Tensor generate(c10::IntArrayRef sizes, F f) {
+  at::Tensor values = at::empty(sizes, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
+  T* p = values.mutable_data_ptr<T>();
+  at::parallel_for(0, values.numel(), 8192, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      p[i] = f(static_cast<size_t>(i));
+    }
+  });
+  return values;
 }
 
-double uniform(const RandomStream& s, uint64_t i, bool wide) {
-  return wide ? philox_uniform_double(s.seed, s.offset, i) : static_cast<double>(philox_uniform_float(s.seed, s.offset, i));
+// f(u) of one uniform number per element, in float, or in double for double.
+template <typename F>
+void from_uniform(const Draw& d, F f) {
+  const int64_t n = d.out[0].numel();
+  if (d.wide()) {
+    const std::vector<double> u = d.uniform_doubles(n);
+    d.out[0].copy_(generate<double>(d.out[0].sizes(), [&](size_t i) { return f(u[i]); }));
+  } else {
+    const std::vector<float> u = d.uniform_floats(n);
+    d.out[0].copy_(generate<float>(d.out[0].sizes(), [&](size_t i) { return f(u[i]); }));
+  }
+}
+
+void uniform(const Draw& d) { // (self, from, to)
+  const double low = d.args[1].toDouble(), high = d.args[2].toDouble();
+  from_uniform(d, [=](auto u) {
+    using T = decltype(u);
+    return static_cast<T>(low) + (static_cast<T>(high) - static_cast<T>(low)) * u;
+  });
+}
+
+void exponential(const Draw& d) { // (self, lambd)
+  const double lambda = d.args[1].toDouble();
+  from_uniform(d, [=](auto u) { return static_cast<decltype(u)>(-std::log1p(-static_cast<double>(u)) / lambda); });
+}
+
+at::Tensor standard_normal(const Draw& d, c10::IntArrayRef sizes) {
+  const int64_t n = c10::multiply_integers(sizes);
+  auto box_muller = [](double u, double v) { return std::sqrt(-2 * std::log1p(-u)) * std::cos(2 * M_PI * v); };
+  if (d.wide()) {
+    const std::vector<double> u = d.uniform_doubles(2 * n);
+    return generate<double>(sizes, [&](size_t i) { return box_muller(u[2 * i], u[2 * i + 1]); });
+  }
+  const std::vector<float> u = d.uniform_floats(2 * n);
+  return generate<float>(sizes, [&](size_t i) {
+    return static_cast<float>(box_muller(static_cast<double>(u[2 * i]), static_cast<double>(u[2 * i + 1])));
+  });
+}
+
+void normal(const Draw& d) { // (self, mean, std)
+  const double std = d.args[2].toDouble();
+  TORCH_CHECK(std >= 0, "[normal] got std=", std, ", expected std >= 0");
+  d.out[0].copy_(standard_normal(d, d.out[0].sizes()).mul_(std).add_(d.args[1].toDouble()));
+}
+
+void bernoulli_p(const Draw& d) { // (self, p)
+  const double p = d.args[1].toDouble();
+  TORCH_CHECK(0 <= p && p <= 1, "[bernoulli] got p=", p, ", expected a number between 0 and 1");
+  const std::vector<float> u = d.uniform_floats(d.out[0].numel());
+  d.out[0].copy_(generate<float>(d.out[0].sizes(), [&](size_t i) { return u[i] < static_cast<float>(p) ? 1.0f : 0.0f; }));
+}
+
+void bernoulli_by(const Draw& d, const at::Tensor& probability) {
+  const at::Tensor p = probability.to(c10::ScalarType::Float).expand(d.out[0].sizes()).contiguous();
+  const float* at = p.const_data_ptr<float>();
+  TORCH_CHECK(std::all_of(at, at + p.numel(), [](float x) { return 0 <= x && x <= 1; }),
+              "[bernoulli] expected probabilities between 0 and 1");
+  const std::vector<float> u = d.uniform_floats(p.numel());
+  d.out[0].copy_(generate<float>(p.sizes(), [&](size_t i) { return u[i] < at[i] ? 1.0f : 0.0f; }));
+}
+
+void bernoulli_self(const Draw& d) { // (self: the probabilities)
+  bernoulli_by(d, d.args[0].toTensor());
+}
+
+void bernoulli_tensor(const Draw& d) { // (self, p)
+  bernoulli_by(d, d.args[1].toTensor());
+}
+
+void dropout(const Draw& d) { // (input, p, train?) -> (output, mask)
+  const at::Tensor& x = d.args[0].toTensor();
+  const bool train = d.args[2].isNone() || d.args[2].toBool();
+  const double keep = train ? 1 - d.args[1].toDouble() : 1;
+  const std::vector<float> u = d.uniform_floats(x.numel());
+  const at::Tensor mask = generate<bool>(x.sizes(), [&](size_t i) { return u[i] < static_cast<float>(keep); });
+  const at::Tensor scaled = x.mul(keep > 0 ? 1 / keep : 0);
+  const at::Tensor result = at::where(mask, scaled, scaled.mul(0));
+  if (d.out[0].defined()) {
+    d.out[0].copy_(result);
+  }
+  if (d.out[1].defined()) {
+    d.out[1].copy_(mask);
+  }
+}
+
+// Integers from + (bits mod range), the remainder that Python's % gives on the bits as a signed number; range 0 stands for 2^64.
+void integers(const Draw& d, int64_t from, uint64_t range) {
+  const std::vector<uint64_t> bits = d.bits(d.out[0].numel());
+  constexpr auto kLongMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  d.out[0].copy_(generate<int64_t>(d.out[0].sizes(), [&](size_t i) {
+    uint64_t r = bits[i];
+    if (range > kLongMax) {
+      r %= range;
+    } else if (range != 0) {
+      const int64_t m = static_cast<int64_t>(r) % static_cast<int64_t>(range);
+      r = static_cast<uint64_t>(m < 0 ? m + static_cast<int64_t>(range) : m);
+    }
+    return static_cast<int64_t>(static_cast<uint64_t>(from) + r);
+  }));
+}
+
+// The largest integer that random_() draws for a dtype: floating point dtypes hold all integers up to it.
+int64_t largest(c10::ScalarType t) {
+  switch (t) {
+    case c10::ScalarType::Bool:
+      return 1;
+    case c10::ScalarType::Byte:
+      return std::numeric_limits<uint8_t>::max();
+    case c10::ScalarType::Char:
+      return std::numeric_limits<int8_t>::max();
+    case c10::ScalarType::Short:
+      return std::numeric_limits<int16_t>::max();
+    case c10::ScalarType::Int:
+      return std::numeric_limits<int32_t>::max();
+    case c10::ScalarType::BFloat16:
+      return int64_t{1} << 8;
+    case c10::ScalarType::Half:
+      return int64_t{1} << 11;
+    case c10::ScalarType::Float:
+      return int64_t{1} << 24;
+    case c10::ScalarType::Double:
+      return int64_t{1} << 53;
+    default:
+      return std::numeric_limits<int64_t>::max();
+  }
+}
+
+void random_full(const Draw& d) { // (self)
+  integers(d, 0, static_cast<uint64_t>(largest(d.dtype())) + 1);
+}
+
+void random_to(const Draw& d) { // (self, to)
+  const int64_t to = d.args[1].toInt();
+  TORCH_CHECK(to > 0, "[random_] got to=", to, ", expected a number above 0");
+  integers(d, 0, static_cast<uint64_t>(to));
+}
+
+void random_from(const Draw& d) { // (self, from, to?)
+  const int64_t from = d.args[1].toInt();
+  if (d.args[2].isNone()) {
+    integers(d, from, static_cast<uint64_t>(largest(d.dtype())) - static_cast<uint64_t>(from) + 1);
+    return;
+  }
+  const int64_t to = d.args[2].toInt();
+  TORCH_CHECK(from < to, "[random_] got from=", from, " and to=", to, ", expected from < to");
+  integers(d, from, static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
+}
+
+void randperm(const Draw& d) { // (n)
+  const auto n = static_cast<size_t>(d.args[0].toInt());
+  const std::vector<uint64_t> keys = d.bits(static_cast<int64_t>(n));
+  std::vector<int64_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return keys[static_cast<size_t>(a)] < keys[static_cast<size_t>(b)]; });
+  d.out[0].copy_(generate<int64_t>(d.out[0].sizes(), [&](size_t i) { return order[i]; }));
+}
+
+using Rule = void (*)(const Draw&);
+
+const std::unordered_map<std::string_view, Rule>& rules() {
+  static const std::unordered_map<std::string_view, Rule> table{
+      {"aten::uniform", uniform},
+      {"aten::normal_functional", normal},
+      {"aten::exponential", exponential},
+      {"aten::bernoulli", bernoulli_self},
+      {"aten::bernoulli.p", bernoulli_p},
+      {"aten::bernoulli.Tensor", bernoulli_tensor},
+      {"aten::native_dropout", dropout},
+      {"aten::random", random_full},
+      {"aten::random.to", random_to},
+      {"aten::random.from", random_from},
+      {"aten::randperm", randperm},
+  };
+  return table;
 }
 
 } // namespace
 
-bool run_random(std::string_view name, const RandomStream& s, const std::vector<at::Tensor>& inputs,
-                const std::vector<ir::ScalarValue>& scalars, const std::vector<at::Tensor>& out) {
-  const bool wide = out[0].scalar_type() == at::kDouble;
-  if (name == "aten::uniform") {
-    const double low = scalars[0].d, high = scalars[1].d;
-    if (wide) {
-      fill(out[0], [&](uint64_t i) { return low + (high - low) * uniform(s, i, true); });
-    } else {
-      fill(out[0], [&](uint64_t i) {
-        return static_cast<float>(low) + static_cast<float>(high - low) * static_cast<float>(uniform(s, i, false));
-      });
-    }
-  } else if (name == "aten::normal_functional") {
-    const double mean = scalars[0].d, std = scalars[1].d;
-    fill(out[0], [&](uint64_t i) {
-      const double radius = std::sqrt(-2 * std::log(1 - uniform(s, 2 * i, wide))), angle = 2 * M_PI * uniform(s, 2 * i + 1, wide);
-      return mean + std * radius * std::cos(angle);
-    });
-  } else if (name == "aten::bernoulli.p") {
-    fill(out[0], [&](uint64_t i) { return uniform(s, i, false) < static_cast<double>(static_cast<float>(scalars[0].d)) ? 1.0 : 0.0; });
-  } else if (name == "aten::native_dropout") {
-    const double keep = 1 - scalars[0].d;
-    fill(out[1], [&](uint64_t i) { return uniform(s, i, false) < static_cast<double>(static_cast<float>(keep)) ? 1.0 : 0.0; });
-    const double scale = keep > 0 ? 1 / keep : 0;
-    out[0].copy_(inputs[0] * out[1] * scale);
-  } else {
-    return false;
-  }
-  return true;
+bool is_random(std::string_view name) {
+  return rules().count(name) != 0;
+}
+
+void run_random(std::string_view name, const RandomStream& stream, c10::ArrayRef<c10::IValue> args, c10::ArrayRef<at::Tensor> out) {
+  const auto it = rules().find(name);
+  TORCH_INTERNAL_ASSERT(it != rules().end(), name, " is recorded as random but has no rule");
+  it->second({stream, args, out});
 }
 
 } // namespace torch_hpu::kernels

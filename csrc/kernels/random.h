@@ -2,10 +2,10 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+#include <c10/util/ArrayRef.h>
 
 #include <string_view>
-
-#include "csrc/ir/graph.h"
 
 namespace torch_hpu::kernels {
 
@@ -13,9 +13,11 @@ struct RandomStream {
   uint64_t seed, offset;
 };
 
-// Runs the random op `name` ("aten::uniform", "aten::native_dropout" ...) on CPU tensors: writes its returns into `out`. `scalars`: the values
-// of the node's numeric arguments, in order. False when the op is not known here.
-bool run_random(std::string_view name, const RandomStream& stream, const std::vector<at::Tensor>& inputs,
-                const std::vector<ir::ScalarValue>& scalars, const std::vector<at::Tensor>& out);
+// Whether run_random() knows the op ("aten::uniform", "aten::native_dropout" ...).
+bool is_random(std::string_view name);
+
+// Computes the returns of the random op `name` from its arguments (`args`, by schema position: CPU tensors, doubles, ints ...) and stores
+// return i into out[i], cast to its dtype; an undefined out[i] is skipped. All arguments are read before anything is stored.
+void run_random(std::string_view name, const RandomStream& stream, c10::ArrayRef<c10::IValue> args, c10::ArrayRef<at::Tensor> out);
 
 } // namespace torch_hpu::kernels

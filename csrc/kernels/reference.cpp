@@ -1,13 +1,17 @@
+// A node as a call of its ATen kernel. What does not change between runs (constants, geometry, kinds of arguments) is laid out once;
+// a run makes tensors over the buffers, calls, and stores the returns. Nothing here knows what any op computes, except for the random
+// ops (kernels/random) and for ops that have no ATen CPU kernel (kernels/composites).
 #include "csrc/kernels/reference.h"
 
-#include <ATen/MemoryOverlap.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/scalar_tensor.h>
-#include <c10/core/GradMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <atomic>
 
 #include "csrc/ir/op.h"
+#include "csrc/kernels/composites.h"
 #include "csrc/kernels/random.h"
 #include "csrc/support/counters.h"
 
@@ -45,209 +49,255 @@ at::Scalar scalar_of(ir::ScalarCategory category, const ir::ScalarValue& v) {
   return 0;
 }
 
-bool lists_optional_tensors(const c10::Argument& argument) {
-  const c10::TypePtr type = argument.real_type();
-  return type->kind() == c10::TypeKind::ListType && type->castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::OptionalType;
+const c10::Type& without_optional(const c10::Type& type) {
+  return type.kind() == c10::TypeKind::OptionalType ? *type.castRaw<c10::OptionalType>()->getElementType() : type;
+}
+
+// Constants as a CPU kernel wants them: no device of ours, nothing pinned.
+c10::IValue host_constant(const c10::Argument& argument, const c10::IValue& value) {
+  if (value.isDevice() && value.toDevice().type() == c10::DeviceType::PrivateUse1) {
+    return c10::Device(c10::DeviceType::CPU);
+  }
+  return argument.name() == "pin_memory" ? c10::IValue() : value;
 }
 
 class ReferenceStep final : public Step {
  public:
-  ReferenceStep(const ir::Graph& graph, const ir::Node& node) : node_(node) {
-    // The node's own windows, lists and scalars; ids stay those of the graph.
-    for (ir::Arg& arg : node_.args) {
-      if (arg.kind == ir::Arg::Kind::kConst && arg.value.isDevice() && arg.value.toDevice().type() == c10::DeviceType::PrivateUse1) {
-        arg.value = c10::Device(c10::DeviceType::CPU);
-      } else if (arg.kind == ir::Arg::Kind::kWindow) {
-        keep(graph, arg.index);
-      } else if (arg.kind == ir::Arg::Kind::kWindowList) {
-        for (uint32_t k = 0; k < arg.count; ++k) {
-          const ir::WindowId id = graph.list_items[arg.index + k];
-          items_.push_back(id);
-          if (id != ir::kNone) {
-            keep(graph, id);
-          }
-        }
-      } else if (arg.kind == ir::Arg::Kind::kScalar || arg.kind == ir::Arg::Kind::kScalarTensor) {
-        categories_.push_back(graph.scalars[arg.index].category);
-      }
+  ReferenceStep(const ir::Graph& graph, const ir::Node& node) : op_(node.op), mutating_(node.mutating), rng_(node.rng) {
+    const auto& arguments = op_->handle.schema().arguments();
+    template_.reserve(node.args.size() + node.writes.size());
+    for (size_t i = 0; i < node.args.size(); ++i) {
+      add_argument(graph, arguments[i], node.args[i]);
     }
-    for (ir::WindowId id : node_.writes) {
-      if (id != ir::kNone) {
-        keep(graph, id);
-      }
+    reads_ = slots_.size();
+    for (ir::WindowId id : node.writes) {
+      writes_.push_back(id == ir::kNone ? ir::kNone : slot(graph, id, false));
     }
-    out_variant_ = !node_.mutating && node_.op->out_variant.has_value() && node_.rng == ir::kNone && destinations_are_private(graph);
+    composite_ = find_composite(op_->name);
+    if (!mutating_ && composite_ == nullptr && op_->out_variant.has_value() && rng_ == ir::kNone && writes_are_private(graph)) {
+      direct_ = Direct::kUnknown;
+    }
   }
 
   void run(const Invocation& invocation) const override {
     count(Counter::kExternCalls);
-    count_detail(Counter::kExternCalls, node_.op->name);
+    count_detail(Counter::kExternCalls, op_->name);
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    std::unordered_map<ir::WindowId, at::Tensor> tensors;
-    for (const Kept& k : windows_) {
-      tensors.emplace(k.id, tensor_over(invocation.buffers[k.window.buffer], k.window, invocation.offsets[k.id], k.nbytes));
-    }
-    if (node_.rng != ir::kNone) {
-      run_random_node(invocation, tensors);
-      return;
-    }
-    Stack stack;
-    push_arguments(stack, invocation, tensors);
-    if (out_variant_) {
-      for (ir::WindowId id : node_.writes) {
-        stack.emplace_back(tensors.at(id));
+    const c10::impl::ExcludeDispatchKeyGuard below_autocast(c10::autocast_dispatch_keyset);
+    c10::SmallVector<at::Tensor, 6> tensors;
+    for (const Slot& s : slots_) {
+      tensors.push_back(tensor_over(invocation.buffers[s.window.buffer], s.window, invocation.offsets[s.id], s.nbytes));
+      if (s.wrapped) {
+        tensors.back().unsafeGetTensorImpl()->set_wrapped_number(true);
       }
-      node_.op->out_variant->callBoxed(stack);
-      return;
     }
-    node_.op->handle.callBoxed(stack);
-    store_returns(stack, tensors);
+    Stack stack = template_;
+    fill(stack, invocation, tensors);
+    if (rng_ != ir::kNone) {
+      const RandomStream stream{static_cast<uint64_t>(invocation.scalars[rng_].i), static_cast<uint64_t>(invocation.scalars[rng_ + 1].i)};
+      run_random(op_->name, stream, stack, destinations(tensors));
+    } else if (composite_ != nullptr) {
+      composite_(stack);
+      store(stack, tensors);
+    } else if (direct_.load(std::memory_order_relaxed) == Direct::kYes) {
+      for (uint32_t w : writes_) {
+        stack.emplace_back(tensors[w]);
+      }
+      op_->out_variant->callBoxed(stack);
+    } else {
+      op_->handle.callBoxed(stack);
+      store(stack, tensors);
+    }
   }
 
   StepKind kind() const override {
     return StepKind::kExtern;
   }
   std::string name() const override {
-    return node_.op->name;
+    return op_->name;
   }
 
  private:
-  struct Kept {
+  struct Slot {
     ir::WindowId id;
     ir::Window window;
     int64_t nbytes;
+    bool wrapped;
   };
 
-  void keep(const ir::Graph& graph, ir::WindowId id) {
+  // What a run puts at a place of the stack.
+  struct Patch {
+    enum class Kind : uint8_t { kTensor, kTensorList, kOptionalTensorList, kNumber, kFloat, kScalarTensor };
+    Kind kind;
+    uint32_t position;
+    uint32_t first = 0; // slot, or first item
+    uint32_t count = 0;
+    ir::ScalarId scalar = ir::kNone;
+    ir::ScalarCategory category = ir::ScalarCategory::kInt;
+    c10::ScalarType dtype = c10::ScalarType::Undefined;
+    bool wrapped = false;
+  };
+
+  // Whether the out= overload may write straight into the destinations.
+  enum class Direct : uint8_t { kNo, kUnknown, kYes };
+
+  uint32_t slot(const ir::Graph& graph, ir::WindowId id, bool wrapped) {
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      if (slots_[i].id == id) {
+        return static_cast<uint32_t>(i);
+      }
+    }
     const ir::Window& w = graph.windows[id];
-    windows_.push_back({id, w, graph.buffers[w.buffer].nbytes});
+    slots_.push_back({id, w, graph.buffers[w.buffer].nbytes, wrapped});
+    return static_cast<uint32_t>(slots_.size() - 1);
   }
 
-  // Whether the op may write straight into the destinations: dense fresh memory that no argument shows.
-  bool destinations_are_private(const ir::Graph& graph) const {
-    const size_t reads = windows_.size() - static_cast<size_t>(std::count_if(node_.writes.begin(), node_.writes.end(),
-                                                                             [](ir::WindowId w) { return w != ir::kNone; }));
-    for (ir::WindowId id : node_.writes) {
-      if (id == ir::kNone) {
+  void add_argument(const ir::Graph& graph, const c10::Argument& argument, const ir::Arg& arg) {
+    const c10::Type& type = without_optional(*argument.real_type());
+    Patch patch{Patch::Kind::kTensor, static_cast<uint32_t>(template_.size())};
+    switch (arg.kind) {
+      case ir::Arg::Kind::kNone:
+        argument.real_type()->kind() == c10::TypeKind::TensorType ? template_.emplace_back(at::Tensor()) : template_.emplace_back();
+        return;
+      case ir::Arg::Kind::kConst:
+        template_.push_back(host_constant(argument, arg.value));
+        return;
+      case ir::Arg::Kind::kWindow:
+        patch.first = slot(graph, arg.index, arg.wrapped);
+        break;
+      case ir::Arg::Kind::kWindowList:
+        patch.kind = type.castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::OptionalType
+            ? Patch::Kind::kOptionalTensorList
+            : Patch::Kind::kTensorList;
+        patch.first = static_cast<uint32_t>(items_.size());
+        patch.count = arg.count;
+        for (uint32_t k = 0; k < arg.count; ++k) {
+          const ir::WindowId id = graph.list_items[arg.index + k];
+          items_.push_back(id == ir::kNone ? ir::kNone : slot(graph, id, false));
+        }
+        break;
+      case ir::Arg::Kind::kScalar:
+      case ir::Arg::Kind::kScalarTensor:
+        patch.kind = arg.kind == ir::Arg::Kind::kScalarTensor ? Patch::Kind::kScalarTensor
+            : type.kind() == c10::TypeKind::NumberType        ? Patch::Kind::kNumber
+                                                              : Patch::Kind::kFloat;
+        patch.scalar = arg.index;
+        patch.category = graph.scalars[arg.index].category;
+        patch.dtype = arg.dtype;
+        patch.wrapped = arg.wrapped;
+        break;
+    }
+    template_.emplace_back();
+    patches_.push_back(patch);
+  }
+
+  void fill(Stack& stack, const Invocation& invocation, c10::ArrayRef<at::Tensor> tensors) const {
+    for (const Patch& p : patches_) {
+      c10::IValue& place = stack[p.position];
+      switch (p.kind) {
+        case Patch::Kind::kTensor:
+          place = tensors[p.first];
+          break;
+        case Patch::Kind::kTensorList: {
+          c10::List<at::Tensor> list;
+          list.reserve(p.count);
+          for (uint32_t k = 0; k < p.count; ++k) {
+            const uint32_t item = items_[p.first + k];
+            list.push_back(item == ir::kNone ? at::Tensor() : tensors[item]);
+          }
+          place = std::move(list);
+          break;
+        }
+        case Patch::Kind::kOptionalTensorList: {
+          c10::List<std::optional<at::Tensor>> list;
+          list.reserve(p.count);
+          for (uint32_t k = 0; k < p.count; ++k) {
+            const uint32_t item = items_[p.first + k];
+            list.push_back(item == ir::kNone ? std::nullopt : std::optional<at::Tensor>(tensors[item]));
+          }
+          place = std::move(list);
+          break;
+        }
+        case Patch::Kind::kNumber:
+          place = scalar_of(p.category, invocation.scalars[p.scalar]);
+          break;
+        case Patch::Kind::kFloat:
+          place = scalar_of(p.category, invocation.scalars[p.scalar]).toDouble();
+          break;
+        case Patch::Kind::kScalarTensor: {
+          at::Tensor t = at::scalar_tensor(scalar_of(p.category, invocation.scalars[p.scalar]), at::TensorOptions().dtype(p.dtype));
+          t.unsafeGetTensorImpl()->set_wrapped_number(p.wrapped);
+          place = std::move(t);
+          break;
+        }
+      }
+    }
+  }
+
+  c10::SmallVector<at::Tensor, 2> destinations(c10::ArrayRef<at::Tensor> tensors) const {
+    c10::SmallVector<at::Tensor, 2> out;
+    for (uint32_t w : writes_) {
+      out.push_back(w == ir::kNone ? at::Tensor() : tensors[w]);
+    }
+    return out;
+  }
+
+  // Stores the fresh returns, which stand on the stack in schema order; a mutating op has written the windows of its arguments itself,
+  // and those come first among its writes.
+  void store(const Stack& stack, c10::ArrayRef<at::Tensor> tensors) const {
+    const auto& returns = op_->handle.schema().returns();
+    const size_t fresh = static_cast<size_t>(
+        std::count_if(returns.begin(), returns.end(), [](const c10::Argument& r) { return r.alias_info() == nullptr; }));
+    const size_t begin = stack.size() - returns.size();
+    size_t w = mutating_ ? writes_.size() - std::min(fresh, writes_.size()) : 0;
+    bool same = true;
+    for (size_t i = 0; i < returns.size() && w < writes_.size(); ++i) {
+      if (returns[i].alias_info() != nullptr && mutating_) {
+        continue;
+      }
+      const uint32_t target = writes_[w++];
+      const c10::IValue& value = stack[begin + i];
+      if (target == ir::kNone || !value.isTensor() || !value.toTensor().defined()) {
+        same = false;
+        continue;
+      }
+      const at::Tensor &from = value.toTensor(), &to = tensors[target];
+      same = same && from.scalar_type() == to.scalar_type() && from.sizes().equals(to.sizes());
+      to.copy_(from);
+    }
+    // The destinations suit the out= overload when they look like what the op returned: seen in the first run, true in all.
+    if (direct_.load(std::memory_order_relaxed) == Direct::kUnknown) {
+      direct_.store(same ? Direct::kYes : Direct::kNo, std::memory_order_relaxed);
+    }
+  }
+
+  // Every return is wanted, and no destination shares memory with an argument or with another destination.
+  bool writes_are_private(const ir::Graph& graph) const {
+    for (size_t i = 0; i < writes_.size(); ++i) {
+      if (writes_[i] == ir::kNone || writes_[i] < reads_) {
         return false;
       }
-      const ir::Window& w = graph.windows[id];
-      if (static_cast<int64_t>(w.numel() * c10::elementSize(w.dtype)) != graph.buffers[w.buffer].nbytes ||
-          graph.buffers[w.buffer].kind != ir::BufferKind::kLocal) {
-        return false;
-      }
-      for (size_t k = 0; k < reads; ++k) {
-        if (windows_[k].window.buffer == w.buffer) {
+      const ir::BufferId buffer = slots_[writes_[i]].window.buffer;
+      for (size_t k = 0; k < slots_.size(); ++k) {
+        if (k != writes_[i] && slots_[k].window.buffer == buffer) {
           return false;
         }
       }
     }
-    return true;
+    return writes_.size() == op_->handle.schema().returns().size();
   }
 
-  void push_arguments(Stack& stack, const Invocation& invocation, std::unordered_map<ir::WindowId, at::Tensor>& tensors) const {
-    const auto& arguments = node_.op->handle.schema().arguments();
-    size_t item = 0, category = 0;
-    for (size_t i = 0; i < node_.args.size(); ++i) {
-      const ir::Arg& arg = node_.args[i];
-      switch (arg.kind) {
-        case ir::Arg::Kind::kNone: {
-          const bool tensor = arguments[i].real_type()->kind() == c10::TypeKind::TensorType;
-          tensor ? stack.emplace_back(at::Tensor()) : stack.emplace_back();
-          break;
-        }
-        case ir::Arg::Kind::kWindow: {
-          at::Tensor& t = tensors.at(arg.index);
-          if (arg.wrapped) {
-            t.unsafeGetTensorImpl()->set_wrapped_number(true);
-          }
-          stack.emplace_back(t);
-          break;
-        }
-        case ir::Arg::Kind::kWindowList:
-          if (lists_optional_tensors(arguments[i])) {
-            c10::List<std::optional<at::Tensor>> list;
-            for (uint32_t k = 0; k < arg.count; ++k) {
-              const ir::WindowId id = items_[item++];
-              list.push_back(id == ir::kNone ? std::nullopt : std::optional<at::Tensor>(tensors.at(id)));
-            }
-            stack.emplace_back(std::move(list));
-          } else {
-            c10::List<at::Tensor> list;
-            for (uint32_t k = 0; k < arg.count; ++k) {
-              list.push_back(tensors.at(items_[item++]));
-            }
-            stack.emplace_back(std::move(list));
-          }
-          break;
-        case ir::Arg::Kind::kScalar: {
-          const at::Scalar s = scalar_of(categories_[category++], invocation.scalars[arg.index]);
-          const bool number = arguments[i].type()->kind() == c10::TypeKind::NumberType ||
-              (arguments[i].type()->kind() == c10::TypeKind::OptionalType &&
-               arguments[i].type()->castRaw<c10::OptionalType>()->getElementType()->kind() == c10::TypeKind::NumberType);
-          number ? stack.emplace_back(s) : stack.emplace_back(s.toDouble());
-          break;
-        }
-        case ir::Arg::Kind::kScalarTensor: {
-          at::Tensor t = at::scalar_tensor(scalar_of(categories_[category++], invocation.scalars[arg.index]),
-                                           at::TensorOptions().dtype(arg.dtype));
-          if (arg.wrapped) {
-            t.unsafeGetTensorImpl()->set_wrapped_number(true);
-          }
-          stack.emplace_back(std::move(t));
-          break;
-        }
-        case ir::Arg::Kind::kConst:
-          stack.emplace_back(arg.value);
-          break;
-      }
-    }
-  }
-
-  void store_returns(Stack& stack, std::unordered_map<ir::WindowId, at::Tensor>& tensors) const {
-    // A mutating op has written its arguments; its fresh returns are the last ones.
-    const size_t fresh = node_.mutating ? node_.writes.size() - count_mutated() : node_.writes.size();
-    for (size_t i = 0; i < fresh; ++i) {
-      const ir::WindowId id = node_.writes[node_.writes.size() - fresh + i];
-      const at::Tensor& result = stack[stack.size() - fresh + i].toTensor();
-      if (id != ir::kNone && result.defined()) {
-        tensors.at(id).copy_(result);
-      }
-    }
-  }
-
-  size_t count_mutated() const {
-    size_t n = 0;
-    for (uint32_t m : node_.op->mutated) {
-      const ir::Arg& arg = node_.args[m];
-      n += arg.kind == ir::Arg::Kind::kWindow ? 1 : arg.kind == ir::Arg::Kind::kWindowList ? arg.count : 0;
-    }
-    return n;
-  }
-
-  void run_random_node(const Invocation& invocation, std::unordered_map<ir::WindowId, at::Tensor>& tensors) const {
-    std::vector<at::Tensor> inputs, out;
-    std::vector<ir::ScalarValue> scalars;
-    for (const ir::Arg& arg : node_.args) {
-      if (arg.kind == ir::Arg::Kind::kWindow) {
-        inputs.push_back(tensors.at(arg.index));
-      } else if (arg.kind == ir::Arg::Kind::kScalar) {
-        scalars.push_back(invocation.scalars[arg.index]);
-      }
-    }
-    for (ir::WindowId id : node_.writes) {
-      out.push_back(tensors.at(id));
-    }
-    const RandomStream stream{static_cast<uint64_t>(invocation.scalars[node_.rng].i),
-                              static_cast<uint64_t>(invocation.scalars[node_.rng + 1].i)};
-    TORCH_INTERNAL_ASSERT(run_random(node_.op->name, stream, inputs, scalars, out), node_.op->name);
-  }
-
-  ir::Node node_;
-  std::vector<Kept> windows_;
-  std::vector<ir::WindowId> items_;
-  std::vector<ir::ScalarCategory> categories_; // of scalar arguments, in order
-  bool out_variant_ = false;
+  const ir::OpInfo* op_;
+  bool mutating_;
+  ir::ScalarId rng_;
+  Stack template_; // constants in place, the rest filled by patches_
+  std::vector<Patch> patches_;
+  std::vector<Slot> slots_; // of arguments first
+  size_t reads_ = 0;
+  std::vector<uint32_t> items_; // slots of list items, or kNone
+  c10::SmallVector<uint32_t, 2> writes_; // slots, or kNone
+  Composite composite_ = nullptr;
+  mutable std::atomic<Direct> direct_{Direct::kNo};
 };
 
 } // namespace

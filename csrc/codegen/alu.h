@@ -1,0 +1,78 @@
+// The ops of the loop IR as LLVM instructions. A value is a scalar or a vector of any number of lanes; one code serves both.
+// Knows nothing of loops, memory and levels.
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+
+#include <functional>
+
+#include "csrc/codegen/op_traits.h"
+
+namespace torch_hpu::codegen {
+
+using llvm::Type;
+using llvm::Value;
+
+enum class Fault : uint8_t { kIndex, kZeroDivision };
+
+class Alu {
+ public:
+  // `fault(bad, kind)` receives an i1 (or a vector of them): where it is true, the run must fail.
+  using FaultFn = std::function<void(Value* bad, Fault kind)>;
+  Alu(llvm::IRBuilder<>& builder, FaultFn fault) : b(builder), fault_(std::move(fault)) {}
+
+  // Unary to ternary ops. The operands have `type` (of exprs[a]; kSelect: of b).
+  Value* apply(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x);
+  Value* cast(Value* x, c10::ScalarType from, c10::ScalarType to);
+  Value* check_index(Value* index, int64_t size);
+
+  // Philox: the words of each block (i64 values), as i32 values.
+  std::array<Value*, 4> philox(Value* seed, Value* block);
+  Value* uniform(Value* seed, Value* offset, Value* element, bool is_double);
+  Value* random_bits(Value* seed, Value* offset, Value* element);
+
+  // Types and constants.
+  Type* type_of(c10::ScalarType t);
+  static Type* with_lanes(Type* t, int lanes); // lanes 0: the scalar
+  static int lanes_of(Value* v); // 0: a scalar
+  Type* like(Value* v, Type* element); // `element` with the lanes of v
+  Value* constant(Type* t, double d);
+  Value* constant(Type* t, int64_t i);
+  Value* select(Value* c, Value* x, Value* y) {
+    return b.CreateSelect(c, x, y);
+  }
+  Value* fma(Value* x, Value* y, Value* z); // fused where the host can
+  Value* call_array(const std::string& name, llvm::ArrayRef<Value*> x);
+
+ private:
+  Value* float_unary(Op op, Value* x);
+  Value* float_binary(Op op, Value* x, Value* y);
+  Value* int_unary(Op op, Value* x, c10::ScalarType type);
+  Value* int_binary(Op op, Value* x, Value* y, bool is_unsigned);
+  Value* bool_op(Op op, llvm::ArrayRef<Value*> x);
+  Value* compare(Op op, c10::ScalarType type, Value* x, Value* y);
+  Value* divide(Op op, Value* x, Value* y, bool is_unsigned);
+  Value* quotient(Value* x, Value* y, bool is_unsigned);
+  Value* function(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x); // SLEEF or an array function
+  Value* call_vector(const std::string& name, int lanes, llvm::ArrayRef<Value*> x);
+
+  // Inline math for Float (float_math.cpp). Null: not inlined.
+  Value* float_math(Op op, Value* x);
+  Value* exp_float(Value* x);
+  Value* expm1_positive(Value* x);
+  Value* scale_by_power(Value* x, Value* n);
+  Value* log_float(Value* x);
+  Value* tanh_float(Value* x);
+  Value* erf_float(Value* x);
+  Value* polynomial(Value* x, llvm::ArrayRef<double> coefs);
+
+  Value* intrinsic(llvm::Intrinsic::ID id, Value* x) {
+    return b.CreateUnaryIntrinsic(id, x);
+  }
+  llvm::AllocaInst* local(Type* t);
+
+  llvm::IRBuilder<>& b;
+  FaultFn fault_;
+};
+
+} // namespace torch_hpu::codegen

@@ -1,0 +1,233 @@
+// Losses and fused optimizers.
+#include "csrc/compiler/loop_builder.h"
+
+namespace torch_hpu::compiler {
+namespace {
+
+using c10::ScalarType;
+using codegen::DimVector;
+
+enum Reduction : int64_t { kNoReduction = 0, kMean = 1, kSum = 2 };
+
+// (self, target, reduction)
+bool lower_mse_loss(LoweringContext& c) {
+  const ir::Window &x = c.window(0), &y = c.window(1);
+  if (!loopable(c) || x.sizes != y.sizes || x.numel() == 0) {
+    return false;
+  }
+  const int64_t reduction = c.node.args[2].value.toInt();
+  LoopBuilder b(c, "mse_loss", x.sizes, reduction == kNoReduction ? x.sizes.size() : 0);
+  const ScalarType dtype = compute_dtype(c.write(0).dtype);
+  const E difference = cast(b.load(c.node.args[0].index), dtype) - cast(b.load(c.node.args[1].index), dtype);
+  E loss = difference * difference;
+  if (reduction != kNoReduction) {
+    loss = sum(loss);
+    if (reduction == kMean) {
+      loss = loss / static_cast<double>(x.numel());
+    }
+    b.store(c.node.writes[0], DimVector(x.sizes.size(), 0), loss);
+  } else {
+    b.store(c.node.writes[0], loss);
+  }
+  b.finish();
+  return true;
+}
+
+// (grad_output, self, target, reduction)
+bool lower_mse_loss_backward(LoweringContext& c) {
+  const ir::Window& x = c.window(1);
+  if (!loopable(c) || x.sizes != c.window(2).sizes) {
+    return false;
+  }
+  LoopBuilder b(c, "mse_loss_backward", c.write(0).sizes, c.write(0).sizes.size());
+  const ScalarType dtype = compute_dtype(c.write(0).dtype);
+  const double scale = c.node.args[3].value.toInt() == kMean ? 2.0 / static_cast<double>(std::max<int64_t>(1, x.numel())) : 2.0;
+  const E difference = cast(b.load(c.node.args[1].index), dtype) - cast(b.load(c.node.args[2].index), dtype);
+  b.store(c.node.writes[0], difference * scale * cast(b.load(c.node.args[0].index), dtype));
+  b.finish();
+  return true;
+}
+
+// The class of each row: its checked index, whether it counts, and its weight.
+struct Target {
+  E index, counts, weight;
+};
+
+Target target_of(LoweringContext& c, LoopBuilder& b, const DimVector& strides, size_t target_arg, size_t weight_arg, int64_t ignore,
+                 int64_t classes, ScalarType dtype) {
+  const E t = cast(b.load(c.node.args[target_arg].index, strides), ScalarType::Long);
+  const E counts = not_equal(t, b.constant(static_cast<double>(ignore), ScalarType::Long));
+  const E index = b.check_index(where(counts, t, b.constant(0, ScalarType::Long)), classes);
+  E weight = b.constant(1, dtype);
+  if (c.node.args[weight_arg].kind == ir::Arg::Kind::kWindow) {
+    const double stride = static_cast<double>(c.window(weight_arg).strides[0]);
+    weight = cast(b.load_at(c.node.args[weight_arg].index, DimVector(strides.size(), 0), index * stride), dtype);
+  }
+  return {index, counts, where(counts, weight, b.constant(0, dtype))};
+}
+
+// (self [N, C], target [N], weight?, reduction, ignore_index) -> (output, total_weight)
+bool lower_nll_loss(LoweringContext& c) {
+  const ir::Window& x = c.window(0);
+  if (!loopable(c) || x.sizes.size() != 2 || x.numel() == 0) {
+    return false;
+  }
+  const int64_t reduction = c.node.args[3].value.toInt(), ignore = c.node.args[4].value.toInt();
+  const ScalarType dtype = compute_dtype(x.dtype);
+  LoopBuilder b(c, "nll_loss", {x.sizes[0]}, reduction == kNoReduction ? 1 : 0);
+  const Target t = target_of(c, b, {c.window(1).strides[0]}, 1, 2, ignore, x.sizes[1], dtype);
+  const E picked = b.load_at(c.node.args[0].index, {x.strides[0]}, t.index * static_cast<double>(x.strides[1]));
+  const E loss = where(t.counts, -(picked * t.weight), b.constant(0, dtype));
+  if (reduction == kNoReduction) {
+    b.store(c.node.writes[0], loss);
+    b.store(c.node.writes[1], DimVector{0}, b.constant(0, dtype));
+  } else {
+    const E total = sum(t.weight), all = sum(loss);
+    b.store(c.node.writes[0], DimVector{0}, reduction == kMean ? all / total : all);
+    b.store(c.node.writes[1], DimVector{0}, total);
+  }
+  b.finish();
+  return true;
+}
+
+// (grad_output, self [N, C], target [N], weight?, reduction, ignore_index, total_weight)
+bool lower_nll_loss_backward(LoweringContext& c) {
+  const ir::Window& x = c.window(1);
+  if (!loopable(c) || x.sizes.size() != 2 || x.numel() == 0) {
+    return false;
+  }
+  const int64_t reduction = c.node.args[4].value.toInt(), ignore = c.node.args[5].value.toInt();
+  const ScalarType dtype = compute_dtype(x.dtype);
+  LoopBuilder b(c, "nll_loss_backward", x.sizes, 2);
+  const Target t = target_of(c, b, {c.window(2).strides[0], 0}, 2, 3, ignore, x.sizes[1], dtype);
+  const ir::Window& grad = c.window(0);
+  E g = cast(b.load(c.node.args[0].index, grad.sizes.empty() ? DimVector{0, 0} : DimVector{grad.strides[0], 0}), dtype);
+  if (reduction == kMean) {
+    g = g / cast(b.load(c.node.args[6].index, DimVector{0, 0}), dtype);
+  }
+  const E hit = equal(b.index(1), t.index) & t.counts;
+  b.store(c.node.writes[0], where(hit, -(g * t.weight), b.constant(0, dtype)));
+  b.finish();
+  return true;
+}
+
+// One loop over the elements of one parameter of a fused optimizer: `tensor(list)` is that parameter's tensor of a list argument.
+struct Parameter {
+  LoweringContext& c;
+  LoopBuilder& b;
+  uint32_t k;
+  ScalarType dtype;
+
+  ir::WindowId window(size_t arg) const {
+    return c.graph.list_items[c.node.args[arg].index + k];
+  }
+  E load(size_t arg) const {
+    return cast(b.load(window(arg)), dtype);
+  }
+  void store(size_t arg, E value) const {
+    b.store(window(arg), value);
+  }
+  E number(size_t arg) const { // a float, or a tensor (the learning rate)
+    const ir::Arg& a = c.node.args[arg];
+    return a.kind == ir::Arg::Kind::kWindow ? cast(b.load(a.index), dtype) : b.scalar(a.index, dtype);
+  }
+};
+
+// Whether the tensors of a parameter can share one loop, and no scaling of gradients is asked for.
+bool simple_optimizer(const LoweringContext& c, size_t grad_scale) {
+  for (size_t i = grad_scale; i < c.node.args.size(); ++i) {
+    if (!c.node.args[i].is_none()) {
+      return false;
+    }
+  }
+  return loopable(c);
+}
+
+// (self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps, *, lr, beta1, beta2, weight_decay, eps, amsgrad, maximize,
+//  grad_scale?, found_inf?)
+template <bool Decoupled>
+bool lower_fused_adam(LoweringContext& c) {
+  if (!simple_optimizer(c, 13)) {
+    return false;
+  }
+  const bool amsgrad = c.node.args[11].value.toBool(), maximize = c.node.args[12].value.toBool();
+  for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
+    const ir::Window& p = c.graph.windows[c.graph.list_items[c.node.args[0].index + k]];
+    LoopBuilder b(c, Decoupled ? "adamw" : "adam", p.sizes, p.sizes.size());
+    const Parameter t{c, b, k, compute_dtype(p.dtype)};
+    const E lr = t.number(6), beta1 = t.number(7), beta2 = t.number(8), decay = t.number(9), eps = t.number(10);
+    const E step = t.load(5);
+    E param = t.load(0), grad = t.load(1);
+    if (maximize) {
+      grad = -grad;
+    }
+    if (Decoupled) {
+      param = param * (1.0 - lr * decay);
+    } else {
+      grad = grad + param * decay;
+    }
+    const E old = t.load(2);
+    const E average = old + (grad - old) * (1.0 - beta1);
+    const E square = t.load(3) * beta2 + grad * grad * (1.0 - beta2);
+    const E correction1 = 1.0 - pow(beta1, step), correction2 = 1.0 - pow(beta2, step);
+    E peak = square;
+    if (amsgrad) {
+      peak = maximum(t.load(4), square);
+      t.store(4, peak);
+    }
+    const E denominator = sqrt(peak) / sqrt(correction2) + eps;
+    t.store(0, param - lr / correction1 * (average / denominator));
+    t.store(2, average);
+    t.store(3, square);
+    b.finish();
+  }
+  return true;
+}
+
+// (self, grads, momentum_buffer_list, *, weight_decay, momentum, lr, dampening, nesterov, maximize, is_first_step, grad_scale?, found_inf?)
+bool lower_fused_sgd(LoweringContext& c) {
+  if (!simple_optimizer(c, 10)) {
+    return false;
+  }
+  const bool has_momentum = c.node.args[2].count > 0, nesterov = c.node.args[7].value.toBool(), maximize = c.node.args[8].value.toBool(),
+             first = c.node.args[9].value.toBool();
+  for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
+    const ir::Window& p = c.graph.windows[c.graph.list_items[c.node.args[0].index + k]];
+    LoopBuilder b(c, "sgd", p.sizes, p.sizes.size());
+    const Parameter t{c, b, k, compute_dtype(p.dtype)};
+    const E decay = t.number(3), momentum = t.number(4), lr = t.number(5), dampening = t.number(6);
+    const E param = t.load(0);
+    E grad = t.load(1);
+    if (maximize) {
+      grad = -grad;
+    }
+    grad = grad + param * decay;
+    if (has_momentum) {
+      const E buffer = first ? grad : t.load(2) * momentum + grad * (1.0 - dampening);
+      t.store(2, buffer);
+      grad = nesterov ? grad + buffer * momentum : buffer;
+    }
+    t.store(0, param - lr * grad);
+    b.finish();
+  }
+  return true;
+}
+
+} // namespace
+
+std::vector<LoweringRow> loss_lowerings() {
+  return {
+      {"mse_loss", &lower_mse_loss},
+      {"mse_loss_backward", &lower_mse_loss_backward},
+      {"nll_loss_forward", &lower_nll_loss},
+      {"nll_loss_backward", &lower_nll_loss_backward},
+      {"_fused_adamw_", &lower_fused_adam<true>},
+      {"_fused_adamw_.tensor_lr", &lower_fused_adam<true>},
+      {"_fused_adam_", &lower_fused_adam<false>},
+      {"_fused_adam_.tensor_lr", &lower_fused_adam<false>},
+      {"_fused_sgd_", &lower_fused_sgd},
+      {"_fused_sgd_.tensor_lr", &lower_fused_sgd},
+  };
+}
+
+} // namespace torch_hpu::compiler

@@ -1,0 +1,50 @@
+#include "csrc/compiler/pass_table.h"
+
+#include <atomic>
+#include <fstream>
+
+#include "csrc/compiler/passes/dead_code.h"
+#include "csrc/compiler/passes/fuse.h"
+#include "csrc/support/env.h"
+
+namespace torch_hpu::compiler {
+
+const std::vector<Pass>& passes() {
+  static const std::vector<Pass> table{
+      {"dead_code", &remove_dead_code},
+      {"fuse", &fuse},
+      {"dead_code", &remove_dead_code},
+  };
+  return table;
+}
+
+void run_passes(Program& program) {
+  const std::string& folder = options().dump;
+  if (folder.empty()) {
+    for (const Pass& pass : passes()) {
+      pass.run(program);
+    }
+    return;
+  }
+  static std::atomic<int> next{0};
+  const std::string prefix = folder + "/" + std::to_string(next.fetch_add(1)) + ".";
+  auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream out(prefix + name + ".txt");
+    out << text;
+    TORCH_CHECK(out.good(), "[hpu] TORCH_HPU_DUMP: cannot write into the folder ", folder);
+  };
+  std::string text = to_string(program);
+  write("0.lowered", text);
+  int number = 1;
+  for (const Pass& pass : passes()) {
+    pass.run(program);
+    std::string after = to_string(program);
+    if (after != text) {
+      write(std::to_string(number) + "." + pass.name, after);
+      text = std::move(after);
+    }
+    ++number;
+  }
+}
+
+} // namespace torch_hpu::compiler
