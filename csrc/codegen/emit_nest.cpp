@@ -89,7 +89,7 @@ Emitter::Emitter(const Plan& plan, llvm::Module& module)
       Access a; // row major over the kept dims; what does not vary along one of them is written more than once
       a.dtype = dtype;
       a.offset = byte_offset;
-      a.strides.assign(plan.rank(), 0);
+      a.strides = DimVector(plan.rank(), 0);
       int64_t step = 1;
       for (int d = plan.kept() - 1; d >= 0; --d) {
         a.strides[d] = (plan.dims[i] >> d & 1) != 0 ? step : 0;

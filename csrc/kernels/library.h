@@ -23,8 +23,9 @@ struct Operand {
 
 // Roles of reads / writes / ints / floats / scalars per primitive. Optional operands have buffer kNone.
 enum class Primitive : uint8_t {
-  // out[B..., M, N] = alpha * a[B..., M, K] @ b[B..., K, N] (+ bias, broadcastable to out) (+ beta * out's old bytes if accumulate)
-  // reads: a, b, bias?; writes: out; scalars: alpha, beta (kNone: 1); any strides (a transposed operand is just strides)
+  // out[B..., M, N] = alpha * a[B..., M, K] @ b[B..., K, N] (+ beta * bias, broadcastable to out) (+ beta * out's old bytes if accumulate)
+  // reads: a, b, bias?; writes: out; ints: accumulate (left out: 0); any strides (a transposed operand is just strides)
+  // scalars: alpha, beta (left out or kNone: 1); floats: for each scalar, 1 when its category is bool or int
   kMatmul,
   // ATen's convolution. reads: input, weight, bias?; writes: out
   // ints: n = spatial dims, stride[n], padding[n], dilation[n], output_padding[n], transposed, groups

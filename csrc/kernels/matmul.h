@@ -37,13 +37,29 @@ struct MatmulProblem {
   std::string key() const; // equal problems have equal keys
 };
 
+// Coordinates of the i-th batch, and where a side's matrix of it begins (elements).
+inline ir::DimVector batch_at(const MatmulProblem& p, int64_t i) {
+  ir::DimVector at(p.batch.size(), 0);
+  for (size_t d = at.size(); d-- > 0;) {
+    at[d] = i % p.batch[d];
+    i /= p.batch[d];
+  }
+  return at;
+}
+inline int64_t batch_offset(const Side& side, const ir::DimVector& at) {
+  int64_t o = 0;
+  for (size_t d = 0; d < at.size(); ++d) {
+    o += at[d] * side.batch[d];
+  }
+  return o;
+}
+
 struct MatmulPointers {
   const void* a = nullptr;
   const void* b = nullptr;
   void* out = nullptr;
+  const void* packed_b = nullptr; // b as the kernel's pack() made it, or null
   c10::SmallVector<const void*, 4> extras; // one per tensor extra, in order
-  BufferTag b_tag; // memory 0: nothing may be kept of b
-  int64_t b_offset = 0; // bytes from the memory's begin
 };
 
 class MatmulKernel {
@@ -51,6 +67,12 @@ class MatmulKernel {
   virtual ~MatmulKernel() = default;
   virtual void run(const MatmulPointers& p) const = 0; // any number of threads at a time
   virtual const char* name() const = 0;
+
+  // Kernels that like b in a layout of their own: its size (0: as it is), and the way there.
+  virtual size_t packed_bytes() const {
+    return 0;
+  }
+  virtual void pack(const void* /*b*/, void* /*packed*/) const {}
 };
 
 // Each returns null when it cannot solve the problem.

@@ -54,15 +54,10 @@ class BlasMatmul final : public MatmulKernel {
   void run(const MatmulPointers& pointers) const override {
     const int64_t batches = p_.batches();
     for (int64_t i = 0; i < batches; ++i) {
-      ir::DimVector at(p_.batch.size(), 0);
-      int64_t rest = i;
-      for (size_t d = p_.batch.size(); d-- > 0;) {
-        at[d] = rest % p_.batch[d];
-        rest /= p_.batch[d];
-      }
-      const T* a = static_cast<const T*>(pointers.a) + offset(p_.a, at);
-      const T* b = static_cast<const T*>(pointers.b) + offset(p_.b, at);
-      T* out = static_cast<T*>(pointers.out) + offset(p_.out, at);
+      const ir::DimVector at = batch_at(p_, i);
+      const T* a = static_cast<const T*>(pointers.a) + batch_offset(p_.a, at);
+      const T* b = static_cast<const T*>(pointers.b) + batch_offset(p_.b, at);
+      T* out = static_cast<T*>(pointers.out) + batch_offset(p_.out, at);
       // Column-major: the transposed product.
       gemm(b_.trans, a_.trans, static_cast<int>(p_.n), static_cast<int>(p_.m), static_cast<int>(p_.k), b, b_.stride, a, a_.stride,
            p_.accumulate ? T(1) : T(0), out, out_.stride);
@@ -81,14 +76,6 @@ class BlasMatmul final : public MatmulKernel {
   }
 
  private:
-  static int64_t offset(const Side& side, const ir::DimVector& at) {
-    int64_t o = 0;
-    for (size_t d = 0; d < at.size(); ++d) {
-      o += at[d] * side.batch[d];
-    }
-    return o;
-  }
-
   MatmulProblem p_;
   Leading a_, b_, out_;
 };

@@ -41,30 +41,17 @@ class TileMatmul final : public MatmulKernel {
  private:
   void work(const MatmulPointers& pointers, int64_t begin, int64_t end) const {
     for (int64_t i = begin; i < end; ++i) {
-      ir::DimVector at(p_.batch.size(), 0);
-      int64_t rest = i / blocks_;
-      for (size_t d = p_.batch.size(); d-- > 0;) {
-        at[d] = rest % p_.batch[d];
-        rest /= p_.batch[d];
-      }
+      const ir::DimVector at = batch_at(p_, i / blocks_);
       const int64_t n0 = i % blocks_ * block_;
       block(pointers, at, n0, std::min(block_, p_.n - n0));
     }
   }
 
-  static int64_t offset(const Side& side, const ir::DimVector& at) {
-    int64_t o = 0;
-    for (size_t d = 0; d < at.size(); ++d) {
-      o += at[d] * side.batch[d];
-    }
-    return o;
-  }
-
   void block(const MatmulPointers& pointers, const ir::DimVector& at, int64_t n0, int64_t n) const {
     const auto itemsize = static_cast<int64_t>(c10::elementSize(p_.dtype));
-    const auto* a = static_cast<const std::byte*>(pointers.a) + offset(p_.a, at) * itemsize;
-    const auto* b = static_cast<const std::byte*>(pointers.b) + (offset(p_.b, at) + n0 * p_.b.col) * itemsize;
-    auto* out = static_cast<std::byte*>(pointers.out) + (offset(p_.out, at) + n0) * itemsize;
+    const auto* a = static_cast<const std::byte*>(pointers.a) + batch_offset(p_.a, at) * itemsize;
+    const auto* b = static_cast<const std::byte*>(pointers.b) + (batch_offset(p_.b, at) + n0 * p_.b.col) * itemsize;
+    auto* out = static_cast<std::byte*>(pointers.out) + (batch_offset(p_.out, at) + n0) * itemsize;
     Tile t{p_.m, n, p_.k, nullptr, p_.a.row, p_.a.col, b, p_.b.row, p_.b.col, nullptr, p_.out.row, p_.accumulate};
     if (direct_) {
       t.a = reinterpret_cast<const float*>(a);

@@ -13,19 +13,15 @@
 #include "csrc/ir/op.h"
 #include "csrc/kernels/composites.h"
 #include "csrc/kernels/random.h"
-#include "csrc/support/counters.h"
+#include "csrc/kernels/tensor_over.h"
 
 namespace torch_hpu::kernels {
 namespace {
 
 using torch::jit::Stack;
 
-at::Tensor tensor_over(std::byte* data, const ir::Window& w, int64_t offset, int64_t nbytes) {
-  c10::Storage storage(c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), nbytes,
-                                                             c10::DataPtr(data, c10::Device(c10::DeviceType::CPU)), nullptr, false));
-  at::Tensor t = at::detail::make_tensor<c10::TensorImpl>(std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU),
-                                                          c10::scalarTypeToTypeMeta(w.dtype));
-  t.unsafeGetTensorImpl()->set_sizes_and_strides(w.sizes, w.strides, offset);
+at::Tensor tensor_over_window(std::byte* data, const ir::Window& w, int64_t offset, int64_t nbytes) {
+  at::Tensor t = tensor_over(data, nbytes, w.dtype, w.sizes, w.strides, offset);
   if (w.conj) {
     t._set_conj(true);
   }
@@ -86,7 +82,7 @@ class ReferenceStep final : public Step {
     const c10::impl::ExcludeDispatchKeyGuard below_autocast(c10::autocast_dispatch_keyset);
     c10::SmallVector<at::Tensor, 6> tensors;
     for (const Slot& s : slots_) {
-      tensors.push_back(tensor_over(invocation.buffers[s.window.buffer], s.window, invocation.offsets[s.id], s.nbytes));
+      tensors.push_back(tensor_over_window(invocation.buffers[s.window.buffer], s.window, invocation.offsets[s.id], s.nbytes));
       if (s.wrapped) {
         tensors.back().unsafeGetTensorImpl()->set_wrapped_number(true);
       }

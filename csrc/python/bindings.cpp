@@ -52,7 +52,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("reset_peak_memory_stats", &reset_peak_memory_stats);
   m.def("empty_cache", &empty_cache);
   m.def("mem_get_info", &mem_get_info);
-  m.def("default_generator", [](int device) { return THPGenerator_Wrap(default_generator(device)); });
+  m.def("default_generator", [](int device) { return py::reinterpret_steal<py::object>(THPGenerator_Wrap(default_generator(device))); });
 
   m.def("graph_pool_handle", &graph_pool_handle);
   m.def("is_current_stream_capturing", &is_current_stream_capturing);

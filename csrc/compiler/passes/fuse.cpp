@@ -363,15 +363,15 @@ class Fuser {
   explicit Fuser(Program& program) : program_(program), graph_(*program.graph), uses_(program) {}
 
   void run() {
-    std::vector<Item> items = std::move(program_.items);
+    items_ = std::move(program_.items);
     program_.items.clear();
-    for (Item& item : items) {
-      items_.push_back(std::move(item));
-      alive_.push_back(true);
-      const size_t position = items_.size() - 1;
-      uses_.add(items_[position], position);
-      if (items_[position].kind == Item::Kind::kLoop) {
-        grow(position);
+    alive_.assign(items_.size(), true);
+    for (size_t i = 0; i < items_.size(); ++i) {
+      uses_.add(items_[i], i);
+    }
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (items_[i].kind == Item::Kind::kLoop) {
+        grow(i);
       }
     }
     for (size_t i = 0; i < items_.size(); ++i) {
@@ -490,6 +490,12 @@ class Fuser {
     return false;
   }
 
+  static bool loads_buffer(const Loop& loop, uint32_t buffer) {
+    return std::any_of(loop.exprs.begin(), loop.exprs.end(), [&](const Expr& e) {
+      return is_load(e) && loop.accesses[static_cast<size_t>(e.imm_i)].buffer == buffer;
+    });
+  }
+
   static bool share_input(const Loop& a, const Loop& b) {
     for (const Access& x : a.accesses) {
       for (const Access& y : b.accesses) {
@@ -514,6 +520,13 @@ class Fuser {
     const size_t gone = at == p ? q : p;
     uses_.remove(items_[p], p);
     uses_.remove(items_[q], q);
+    // What only passed between the two needs no memory any more.
+    std::erase_if(merged.stores, [&](const Store& x) {
+      const uint32_t b = merged.accesses[x.access].buffer;
+      return program_.buffers[b].kind == ir::BufferKind::kLocal && !program_.buffers[b].observable && uses_.count(b) == 0 &&
+          !loads_buffer(merged, b);
+    });
+    compact(merged);
     alive_[gone] = false;
     items_[at].loop = std::move(merged);
     uses_.add(items_[at], at);

@@ -1,0 +1,132 @@
+// Which kernel solves a product. Small problems are timed, once per process and shape; for large ones oneDNN is known to win on every machine
+// measured, and timing them would cost more than it gains.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "csrc/kernels/matmul.h"
+#include "csrc/kernels/packed_weights.h"
+#include "csrc/support/log.h"
+
+namespace torch_hpu::kernels {
+namespace {
+
+constexpr double kTimedFlops = 4e8;
+constexpr int64_t kTimedBytes = int64_t{256} << 20;
+constexpr double kPackedGain = 0.95; // a packed copy must pay for its memory
+
+int64_t span_bytes(const MatmulProblem& p, const Side& side, int64_t rows, int64_t cols, c10::ScalarType dtype) {
+  int64_t last = (rows - 1) * side.row + (cols - 1) * side.col;
+  for (size_t d = 0; d < p.batch.size(); ++d) {
+    last += (p.batch[d] - 1) * side.batch[d];
+  }
+  return (last + 1) * static_cast<int64_t>(c10::elementSize(dtype));
+}
+
+// Zeroed memory for all operands of a problem.
+struct Operands {
+  std::vector<AlignedBytes> memory;
+  MatmulPointers pointers;
+
+  explicit Operands(const MatmulProblem& p) {
+    pointers.a = add(span_bytes(p, p.a, p.m, p.k, p.dtype));
+    pointers.b = add(span_bytes(p, p.b, p.k, p.n, p.dtype));
+    pointers.out = add(span_bytes(p, p.out, p.m, p.n, p.dtype));
+    for (const MatmulProblem::Extra& e : p.extras) {
+      if (e.tensor) {
+        pointers.extras.push_back(add(span_bytes(p, e.side, p.m, p.n, e.dtype)));
+      }
+    }
+  }
+  std::byte* add(int64_t nbytes) {
+    memory.push_back(aligned_bytes(static_cast<size_t>(nbytes)));
+    std::memset(memory.back().get(), 0, static_cast<size_t>(nbytes));
+    return memory.back().get();
+  }
+};
+
+// Seconds of one run: the least of some, for at most about a millisecond or three runs.
+double seconds(const MatmulKernel& kernel, const MatmulPointers& pointers) {
+  using Clock = std::chrono::steady_clock;
+  kernel.run(pointers);
+  const Clock::time_point begin = Clock::now();
+  double best = 1e9;
+  for (int i = 0; i < 3 || (i < 50 && Clock::now() - begin < std::chrono::milliseconds(1)); ++i) {
+    const Clock::time_point t = Clock::now();
+    kernel.run(pointers);
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - t).count());
+  }
+  return best;
+}
+
+using Candidate = std::unique_ptr<MatmulKernel> (*)(const MatmulProblem&);
+
+// In the order of preference when nothing is timed. The packed one is only for constant b.
+constexpr Candidate kCandidates[] = {
+    [](const MatmulProblem& p) { return make_onednn_matmul(p, true); },
+    [](const MatmulProblem& p) { return make_onednn_matmul(p, false); },
+    make_blas_matmul,
+    make_tile_matmul,
+};
+constexpr size_t kNoCandidate = std::size(kCandidates);
+
+size_t first_available(const MatmulProblem& p, bool constant_b) {
+  for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
+    if (kCandidates[i](p) != nullptr) {
+      return i;
+    }
+  }
+  return kNoCandidate;
+}
+
+size_t fastest(const MatmulProblem& p, bool constant_b) {
+  Operands operands(p);
+  size_t winner = kNoCandidate;
+  double best = 1e9;
+  for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
+    const auto kernel = kCandidates[i](p);
+    if (kernel == nullptr || (i == 0 && kernel->packed_bytes() == 0)) {
+      continue;
+    }
+    operands.pointers.packed_b = nullptr;
+    if (kernel->packed_bytes() > 0) {
+      std::byte* packed = operands.add(static_cast<int64_t>(kernel->packed_bytes()));
+      kernel->pack(operands.pointers.b, packed);
+      operands.pointers.packed_b = packed;
+    }
+    const double t = seconds(*kernel, operands.pointers) / (i == 0 ? kPackedGain : 1);
+    TORCH_HPU_LOG(2, "matmul " << p.m << 'x' << p.n << 'x' << p.k << " by " << kernel->name() << ": " << t * 1e6 << " us");
+    if (t < best) {
+      best = t;
+      winner = i;
+    }
+  }
+  return winner;
+}
+
+} // namespace
+
+std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
+  static std::mutex mutex; // also keeps timings apart
+  static auto* known = new std::unordered_map<std::string, size_t>;
+  const std::string key = p.key() + (constant_b ? 'c' : 'v');
+  size_t choice = kNoCandidate;
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    auto it = known->find(key);
+    if (it == known->end()) {
+      int64_t bytes = 0;
+      for (const auto& [side, rows, cols] : {std::tuple{&p.a, p.m, p.k}, std::tuple{&p.b, p.k, p.n}, std::tuple{&p.out, p.m, p.n}}) {
+        bytes += span_bytes(p, *side, rows, cols, p.dtype);
+      }
+      const bool timed = p.flops() <= kTimedFlops && bytes <= kTimedBytes;
+      it = known->emplace(key, timed ? fastest(p, constant_b) : first_available(p, constant_b)).first;
+    }
+    choice = it->second;
+  }
+  return choice == kNoCandidate ? nullptr : kCandidates[choice](p);
+}
+
+} // namespace torch_hpu::kernels

@@ -1,0 +1,77 @@
+// oneDNN as the kernels use it: one engine, primitives whose memory is bound at each run, workspace per thread.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "csrc/kernels/library.h"
+
+namespace torch_hpu::kernels::onednn {
+
+dnnl::engine& engine();
+dnnl::stream& stream(); // of this thread
+
+dnnl::memory::data_type data_type(c10::ScalarType t); // float, bfloat16, half
+
+// Whether matrix products, convolutions and their backwards exist for a dtype on this machine.
+bool has_dtype(c10::ScalarType t);
+
+// A descriptor by sizes and strides; strides of dims of size 1 are chosen so that the layout is recognised as plain or channels-last.
+dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype);
+dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype);
+
+// Bytes for this thread, valid until its next call with the same slot; 64-byte aligned.
+enum class Workspace : uint8_t { kScratchpad, kReorder, kCount };
+std::byte* workspace(Workspace slot, size_t nbytes);
+
+// Appends what oneDNN does itself. False: it cannot.
+bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memory::desc* operand);
+
+// Attributes that every primitive has: workspace from outside, these post-ops.
+dnnl::primitive_attr attributes(const dnnl::post_ops& ops = {});
+
+// A primitive with its arguments in a fixed order. run() may be called by any number of threads.
+class Primitive {
+ public:
+  struct Argument {
+    int id; // DNNL_ARG_...
+    dnnl::memory::desc desc;
+  };
+  Primitive(const dnnl::primitive& primitive, std::vector<Argument> arguments, const dnnl::memory::desc& scratchpad);
+  ~Primitive();
+  Primitive(const Primitive&) = delete;
+  Primitive& operator=(const Primitive&) = delete;
+
+  // One address per argument.
+  void run(c10::ArrayRef<const void*> addresses) const;
+
+ private:
+  // Memory objects are reused between runs: a run takes a free set, or makes one.
+  struct Binding {
+    std::vector<dnnl::memory> memories;
+    std::vector<dnnl_exec_arg_t> arguments;
+  };
+  std::unique_ptr<Binding> take() const;
+  void give_back(std::unique_ptr<Binding> binding) const;
+
+  dnnl::primitive primitive_;
+  std::vector<Argument> arguments_;
+  dnnl::memory::desc scratchpad_;
+  mutable std::array<std::atomic<Binding*>, 4> free_{};
+};
+
+// Copies src to dst, changing the layout.
+class Reorder {
+ public:
+  Reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to);
+  void run(const void* from, void* to) const;
+
+ private:
+  std::unique_ptr<Primitive> primitive_;
+};
+
+} // namespace torch_hpu::kernels::onednn

@@ -1,0 +1,147 @@
+// Products by oneDNN's matmul: any plain strides with one unit stride per matrix, batches that broadcast, bias and post-ops in the primitive.
+// With pack_b a second primitive works on b in the layout that oneDNN likes best.
+#include <mutex>
+
+#include "csrc/kernels/matmul.h"
+#include "csrc/kernels/onednn.h"
+
+namespace torch_hpu::kernels {
+namespace {
+
+using dnnl::memory;
+
+// The descriptor of [batch..., rows, cols]; batch dims that a side does not have are of size 1.
+memory::desc side_desc(const MatmulProblem& p, const Side& side, int64_t rows, int64_t cols, c10::ScalarType dtype) {
+  ir::DimVector sizes, strides;
+  for (size_t d = 0; d < p.batch.size(); ++d) {
+    sizes.push_back(side.batch[d] == 0 ? 1 : p.batch[d]);
+    strides.push_back(side.batch[d]);
+  }
+  sizes.append({side.row == 0 ? 1 : rows, side.col == 0 ? 1 : cols});
+  strides.append({side.row, side.col});
+  // Dims of size 1 get the stride of a dense tensor: oneDNN looks at it.
+  int64_t span = 1;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    if (sizes[d] == 1) {
+      strides[d] = span;
+    }
+    span = std::max(span, sizes[d] * strides[d]);
+  }
+  return {memory::dims(sizes.begin(), sizes.end()), onednn::data_type(dtype), memory::dims(strides.begin(), strides.end())};
+}
+
+bool plain(const Side& side, int64_t rows, int64_t cols) {
+  return (side.col == 1 || cols == 1 || side.row == 1 || rows == 1) && (side.col != 0 || cols == 1) && (side.row != 0 || rows == 1);
+}
+
+// A row that all rows of out share.
+bool is_row(const MatmulProblem& p, const MatmulProblem::Extra& e) {
+  return e.kind == PostOp::Kind::kAdd && e.side.row == 0 && e.side.col == 1 && p.n > 1 &&
+      std::all_of(e.side.batch.begin(), e.side.batch.end(), [](int64_t s) { return s == 0; });
+}
+
+class OnednnMatmul final : public MatmulKernel {
+ public:
+  OnednnMatmul(const MatmulProblem& p, bool pack_b) : p_(p), b_(side_desc(p, p.b, p.k, p.n, p.dtype)), plain_(build(b_)) {
+    if (pack_b) {
+      const memory::desc any(b_.get_dims(), onednn::data_type(p.dtype), memory::format_tag::any);
+      const memory::desc best = describe(any).pd.weights_desc();
+      if (best != b_) {
+        packed_b_ = best;
+      }
+    }
+  }
+
+  void run(const MatmulPointers& pointers) const override {
+    const bool packed = pointers.packed_b != nullptr;
+    if (packed) {
+      std::call_once(once_, [&] { packed_ = build(packed_b_); });
+    }
+    c10::SmallVector<const void*, 8> addresses{pointers.a, packed ? pointers.packed_b : pointers.b, pointers.out};
+    addresses.append(pointers.extras.begin(), pointers.extras.end());
+    (packed ? packed_ : plain_)->run(addresses);
+  }
+
+  const char* name() const override {
+    return packed_bytes() > 0 ? "onednn packed" : "onednn";
+  }
+
+  size_t packed_bytes() const override {
+    return packed_b_.is_zero() ? 0 : packed_b_.get_size();
+  }
+
+  void pack(const void* b, void* packed) const override {
+    onednn::Reorder(b_, packed_b_).run(b, packed);
+  }
+
+ private:
+  struct Description {
+    dnnl::matmul::primitive_desc pd;
+    std::vector<onednn::Primitive::Argument> arguments; // in the order of run()
+  };
+
+  Description describe(const memory::desc& b) const {
+    std::vector<onednn::Primitive::Argument> arguments{{DNNL_ARG_SRC, side_desc(p_, p_.a, p_.m, p_.k, p_.dtype)},
+                                                       {DNNL_ARG_WEIGHTS, b},
+                                                       {DNNL_ARG_DST, side_desc(p_, p_.out, p_.m, p_.n, p_.dtype)}};
+    dnnl::post_ops ops;
+    memory::desc bias;
+    if (p_.accumulate) {
+      ops.append_sum(1);
+    }
+    for (size_t i = 0; i < p_.extras.size(); ++i) {
+      const MatmulProblem::Extra& e = p_.extras[i];
+      memory::desc operand;
+      if (e.tensor) {
+        operand = side_desc(p_, e.side, p_.m, p_.n, e.dtype);
+        if (i == 0 && is_row(p_, e) && !p_.accumulate) {
+          bias = operand;
+          arguments.push_back({DNNL_ARG_BIAS, operand});
+          continue;
+        }
+        arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1, operand});
+      }
+      PostOp post_op;
+      post_op.kind = e.kind;
+      post_op.value = e.value;
+      TORCH_INTERNAL_ASSERT(onednn::append_post_op(ops, post_op, e.tensor ? &operand : nullptr));
+    }
+    const auto attr = onednn::attributes(ops);
+    const memory::desc &a = arguments[0].desc, &out = arguments[2].desc;
+    auto pd = bias.is_zero() ? dnnl::matmul::primitive_desc(onednn::engine(), a, b, out, attr)
+                             : dnnl::matmul::primitive_desc(onednn::engine(), a, b, bias, out, attr);
+    return {std::move(pd), std::move(arguments)};
+  }
+
+  std::unique_ptr<onednn::Primitive> build(const memory::desc& b) const {
+    const Description d = describe(b);
+    return std::make_unique<onednn::Primitive>(dnnl::matmul(d.pd), d.arguments, d.pd.scratchpad_desc());
+  }
+
+  MatmulProblem p_;
+  memory::desc b_;
+  std::unique_ptr<onednn::Primitive> plain_;
+  memory::desc packed_b_; // zero: nothing better than b as it lies
+  mutable std::once_flag once_; // the packed primitive is made when the first packed copy is there
+  mutable std::unique_ptr<onednn::Primitive> packed_;
+};
+
+} // namespace
+
+std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& p, bool pack_b) {
+  if (!onednn::has_dtype(p.dtype) || !plain(p.a, p.m, p.k) || !plain(p.b, p.k, p.n) || p.batch.size() > 4) {
+    return nullptr;
+  }
+  for (const MatmulProblem::Extra& e : p.extras) {
+    if (e.tensor && !onednn::has_dtype(e.dtype)) {
+      return nullptr;
+    }
+  }
+  try {
+    return std::make_unique<OnednnMatmul>(p, pack_b);
+  } catch (const dnnl::error&) {
+    return nullptr; // no implementation on this machine
+  }
+}
+
+} // namespace torch_hpu::kernels

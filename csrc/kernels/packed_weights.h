@@ -1,0 +1,35 @@
+// Note [Packed weights]
+// A library may want a weight in a layout of its own. The copy is kept here, one store for the process, as long as the bytes it was made of are
+// the same: it belongs to (memory, byte offset, layout) and to the memory's version when it was packed. A weight is packed when the same
+// version is seen for the second time: weights that change in every step (training) never are. When the store is full, copies not used
+// for a while make room; else the new weight stays unpacked. Every byte is reported by device::packed_bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "csrc/recipe/recipe.h"
+
+namespace torch_hpu::kernels {
+
+struct AlignedFree {
+  void operator()(std::byte* p) const noexcept;
+};
+using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
+AlignedBytes aligned_bytes(size_t nbytes); // 64-byte aligned
+
+// A number for a packed layout, equal for equal descriptions (source geometry, target layout).
+uint32_t layout_id(const std::string& description);
+
+// The packed copy, or null when there is none (yet): then run on the plain weight. `pack` fills `nbytes` bytes.
+std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t offset, uint32_t layout, size_t nbytes,
+                                               const std::function<void(std::byte*)>& pack);
+
+// The limit of all copies together, bytes; 0 switches packing off and drops what is there.
+void set_packed_limit(size_t nbytes);
+size_t packed_limit();
+
+} // namespace torch_hpu::kernels
