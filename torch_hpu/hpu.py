@@ -150,11 +150,9 @@ class Stream(torch.Stream):
         return super().__new__(cls, device=torch.device("hpu", _index(device)), priority=priority)
 
 
-class Event(torch.Event):
-    """A point in a stream's order."""
-
-    def __new__(cls, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> Event:
-        return super().__new__(cls, device="hpu", enable_timing=enable_timing)
+def Event(enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> torch.Event:
+    """A point in a stream's order; with ``enable_timing`` a time stamp too."""
+    return torch.Event(device="hpu", enable_timing=enable_timing)
 
 
 def current_stream(device: Device = None) -> torch.Stream:

@@ -3,7 +3,9 @@
 #include <ATen/MemoryOverlap.h>
 
 #include "csrc/aten/resize.h"
+#include "csrc/device/device.h"
 #include "csrc/ir/op_registry.h"
+#include "csrc/lazy/capture.h"
 #include "csrc/lazy/record.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
@@ -267,10 +269,11 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
       return;
     }
     Stack functional(stack->begin() + static_cast<int64_t>(begin), stack->begin() + static_cast<int64_t>(begin + recorded_args_));
-    run_now(op, op.handle, &functional);
+    const bool dry = lazy::capture_count().load(std::memory_order_relaxed) > 0 && lazy::capturing(device::current_stream(parsed.device));
+    dry ? run_dry(op.handle, &functional) : run_now(op, op.handle, &functional);
     lazy::Metas learned = metas_of_returns(functional, op.handle.schema().returns().size());
     lazy::learn(call, learned);
-    if (!in_place_ && !out_) {
+    if (!in_place_ && !out_ && !dry) {
       torch::jit::drop(*stack, n_args);
       for (c10::IValue& v : functional) {
         stack->push_back(std::move(v));

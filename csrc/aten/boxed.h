@@ -26,6 +26,10 @@ class BoxedKernel final : public c10::OperatorKernel {
   bool out_ = false; // functional form, destinations = the out arguments
 };
 
+// Runs the op on zeros in the place of its device tensors, to learn what it returns where nothing may run for real (in a capture). The
+// stack becomes the returns, on the CPU.
+void run_dry(const c10::OperatorHandle& handle, torch::jit::Stack* stack);
+
 // Runs the op at once on the CPU kernels, on the bytes of its arguments. Returns on the stack. `why` is the counter it falls under.
 void run_now(const ir::OpInfo& info, const c10::OperatorHandle& handle, torch::jit::Stack* stack);
 

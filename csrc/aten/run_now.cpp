@@ -1,6 +1,7 @@
 // Running an op at once: data-dependent ops, and the first execution of ops whose output shapes are not known yet. The graph is
 // flushed, the op works on the bytes of its arguments in place, what it returns becomes tensors of the device.
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
 
 #include <unordered_map>
 
@@ -152,6 +153,26 @@ void run_now(const ir::OpInfo& info, const c10::OperatorHandle& handle, Stack* s
       value = std::move(list);
     }
   }
+}
+
+void run_dry(const c10::OperatorHandle& handle, Stack* stack) {
+  auto zeros = [](const at::Tensor& t) {
+    return on_hpu(t) ? at::empty_strided(t.sizes(), t.strides(), t.options().device(c10::kCPU)).zero_() : t;
+  };
+  for (c10::IValue& value : *stack) {
+    if (value.isTensor()) {
+      value = zeros(value.toTensor());
+    } else if (value.isTensorList()) {
+      c10::List<at::Tensor> list;
+      for (const at::Tensor& t : value.toTensorVector()) {
+        list.push_back(zeros(t));
+      }
+      value = std::move(list);
+    } else if (value.isDevice() && value.toDevice().type() == c10::DeviceType::PrivateUse1) {
+      value = c10::Device(c10::DeviceType::CPU);
+    }
+  }
+  handle.callBoxed(stack);
 }
 
 } // namespace torch_hpu::aten

@@ -54,16 +54,27 @@ class Alu {
   Value* divide(Op op, Value* x, Value* y, bool is_unsigned);
   Value* quotient(Value* x, Value* y, bool is_unsigned);
   Value* function(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x); // SLEEF or an array function
+  Value* widen_range(Op op, c10::ScalarType type, Value* x, Value* y);
   Value* call_vector(const std::string& name, int lanes, llvm::ArrayRef<Value*> x);
 
   // Inline math for Float (float_math.cpp). Null: not inlined.
   Value* float_math(Op op, Value* x);
   Value* exp_float(Value* x);
-  Value* expm1_positive(Value* x);
-  Value* scale_by_power(Value* x, Value* n);
+  Value* exp2_float(Value* x);
+  Value* expm1_float(Value* x);
   Value* log_float(Value* x);
+  Value* log1p_float(Value* x);
   Value* tanh_float(Value* x);
   Value* erf_float(Value* x);
+  Value* sincos_float(Op op, Value* x);
+  std::pair<Value*, Value*> reduce_exp(Value* x);
+  std::pair<Value*, Value*> split_exponent(Value* x);
+  Value* assemble_log(Value* x, Value* e, Value* f);
+  Value* scale_by_power(Value* x, Value* n);
+  Value* power_of_two(Value* n);
+  Value* to_int(Value* x);
+  Value* at_most(Value* x, double bound);
+  Value* at_least(Value* x, double bound);
   Value* polynomial(Value* x, llvm::ArrayRef<double> coefs);
 
   Value* intrinsic(llvm::Intrinsic::ID id, Value* x) {

@@ -100,10 +100,37 @@ Value* Alu::function(Op op, ScalarType type, llvm::ArrayRef<Value*> x) {
   if (is_float(type) && lanes_of(x[0]) > 0) {
     const VectorFunction f = vector_function(op, type == ScalarType::Double);
     if (f.lanes > 0) {
-      return call_vector(f.name, f.lanes, x);
+      return widen_range(op, type, x[0], call_vector(f.name, f.lanes, x));
     }
   }
   return call_array(array_function(op, type), x);
+}
+
+// SLEEF's hyperbolic functions overflow on the way to a finite result; `y` is what it says.
+Value* Alu::widen_range(Op op, ScalarType type, Value* x, Value* y) {
+  Type* t = x->getType();
+  Value* magnitude = intrinsic(llvm::Intrinsic::fabs, x);
+  switch (op) {
+    case Op::kAsinh:
+    case Op::kAcosh: {
+      Value* large = b.CreateFAdd(apply(Op::kLog, type, {magnitude}), constant(t, 0.693147180559945309));
+      if (op == Op::kAsinh) {
+        large = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, large, x);
+      }
+      return select(b.CreateFCmpOGT(op == Op::kAsinh ? magnitude : x, constant(t, 1e15)), large, y);
+    }
+    case Op::kSinh:
+    case Op::kCosh: {
+      Value* root = apply(Op::kExp, type, {b.CreateFMul(magnitude, constant(t, 0.5))});
+      Value* large = b.CreateFMul(b.CreateFMul(root, constant(t, 0.5)), root);
+      if (op == Op::kSinh) {
+        large = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, large, x);
+      }
+      return select(b.CreateFCmpOGT(magnitude, constant(t, type == ScalarType::Float ? 88.0 : 709.0)), large, y);
+    }
+    default:
+      return y;
+  }
 }
 
 // Calls f on pieces of its own width. The last piece is padded with zeros.

@@ -7,6 +7,7 @@
 #include <llvm/IR/Verifier.h>
 
 #include "csrc/codegen/emitter.h"
+#include "csrc/codegen/host.h"
 
 namespace torch_hpu::codegen {
 
@@ -120,6 +121,8 @@ void Emitter::begin_function(const std::string& name) {
   auto* type = llvm::FunctionType::get(b.getVoidTy(), {i64, i64, ptr, ptr, ptr, ptr, ptr}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, name, module_);
   function_->setDoesNotThrow();
+  function_->addFnAttr("target-cpu", host().cpu);
+  function_->addFnAttr("target-features", host().features);
   function_->addFnAttr("prefer-vector-width", std::to_string(plan_.vector_bytes * 8));
   Value** args[] = {&begin_, &end_, &pointers_, &offsets_, &scalars_, &faults_, &partial_memory_};
   for (size_t i = 0; i < std::size(args); ++i) {

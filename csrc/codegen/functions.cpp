@@ -63,12 +63,13 @@ FunctionTable collect() {
   }
   add(table, "hpu_half_to_float", &half_to_float);
   add(table, "hpu_float_to_half", &float_to_half);
-  const int bytes = host().vector_bytes;
   for (const SleefRow& row : kSleef) {
-    for (bool is_double : {false, true}) {
-      const std::string name = sleef_name(row, is_double, bytes / (is_double ? 8 : 4));
-      if (void* f = bytes >= 32 ? dlsym(RTLD_DEFAULT, name.c_str()) : nullptr) {
-        table.emplace_back(name, f);
+    for (int bytes : {32, 64}) {
+      for (bool is_double : {false, true}) {
+        const std::string name = sleef_name(row, is_double, bytes / (is_double ? 8 : 4));
+        if (void* f = dlsym(RTLD_DEFAULT, name.c_str())) {
+          table.emplace_back(name, f);
+        }
       }
     }
   }

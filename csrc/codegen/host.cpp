@@ -30,13 +30,36 @@ static Host detect() {
   return host;
 }
 
-const Host& host() {
+static const Host& machine() {
   static const Host host = detect();
   return host;
 }
 
+static thread_local const Host* pretended = nullptr;
+
+const Host& host() {
+  return pretended ? *pretended : machine();
+}
+
+HostScope::HostScope(int vector_bytes) : host_(std::make_unique<Host>(machine())), previous_(pretended) {
+  TORCH_CHECK(vector_bytes <= machine().vector_bytes, "this machine has vectors of ", machine().vector_bytes, " bytes");
+  Host& h = *host_;
+  if (vector_bytes < h.vector_bytes) {
+    h.cpu = vector_bytes == 32 ? "x86-64-v3" : "x86-64";
+    h.features = "";
+    h.avx512 = false;
+    h.avx2 = h.fma = h.f16c = vector_bytes == 32;
+    h.vector_bytes = vector_bytes;
+  }
+  pretended = &h;
+}
+
+HostScope::~HostScope() {
+  pretended = previous_;
+}
+
 std::unique_ptr<llvm::TargetMachine> make_target_machine() {
-  const Host& h = host();
+  const Host& h = machine();
   const std::string triple = llvm::sys::getProcessTriple();
   std::string error;
   const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);

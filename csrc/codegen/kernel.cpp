@@ -74,7 +74,7 @@ class CompiledKernel final : public Kernel {
 
 // ---- the cache
 
-// Every field of a loop that its code depends on, as bytes: all but the name.
+// Everything that the code of a loop depends on, as bytes: all fields but the name, and the host.
 std::string structure(const Loop& loop) {
   std::string key;
   const auto put = [&](const auto& x) {
@@ -85,6 +85,7 @@ std::string structure(const Loop& loop) {
     put(v.size());
     key.append(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(int64_t));
   };
+  put(host().vector_bytes);
   put_dims(loop.sizes);
   put(loop.kept);
   put(loop.accesses.size());

@@ -442,6 +442,17 @@ bool lower_bernoulli(LoweringContext& c) { // (self, p)
   return true;
 }
 
+bool lower_bernoulli_self(LoweringContext& c) { // (probabilities)
+  if (!loopable(c) || !c10::isFloatingType(c.window(0).dtype)) {
+    return false;
+  }
+  LoopBuilder b(c, "bernoulli", c.write(0).sizes, c.write(0).sizes.size());
+  const ScalarType dtype = compute_dtype(c.window(0).dtype);
+  b.store(c.node.writes[0], cast(b.uniform(linear_index(b), ScalarType::Float), dtype) < b.load(c.node.args[0].index));
+  b.finish();
+  return true;
+}
+
 bool lower_dropout(LoweringContext& c) { // (input, p, train) -> (out, mask)
   if (!loopable(c) || !c10::isFloatingType(c.window(0).dtype)) {
     return false;
@@ -463,7 +474,7 @@ std::vector<LoweringRow> pointwise_lowerings() {
   std::vector<LoweringRow> rows{{"where.self", &lower_where},       {"copy", &lower_copy},
                                 {"fill.Scalar", &lower_fill},       {"fill.Tensor", &lower_fill},
                                 {"zero", &lower_fill},              {"uniform", &lower_uniform},
-                                {"normal_functional", &lower_normal}, {"bernoulli.p", &lower_bernoulli},
+                                {"normal_functional", &lower_normal}, {"bernoulli.p", &lower_bernoulli},   {"bernoulli", &lower_bernoulli_self},
                                 {"native_dropout", &lower_dropout}};
   for (const Row& row : kRows) {
     rows.push_back({row.name, &lower_row});

@@ -175,16 +175,11 @@ void softmax(InferContext& c) { // (self, dim, half_to_float)
   TORCH_CHECK(c10::isFloatingType(w.dtype), "[", c.op.name, "] got dtype ", w.dtype, ", expected a floating point dtype");
   TORCH_CHECK(!c.value(2).toBool(), "[", c.op.name, "] half to float conversion is not supported on hpu");
   c.returns.push_back(contiguous(w.dtype, w.sizes));
-  if (c10::IntArrayRef(w.strides).size() > 0) {
-    const TensorMeta m = like(w);
-    c.returns[0].strides = m.strides;
-  }
 }
 
 void softmax_backward(InferContext& c) { // (grad_output, output, dim, input_dtype)
   const Window& g = c.window(0);
-  TensorMeta m = like(g, static_cast<c10::ScalarType>(c.value(3).toInt()));
-  c.returns.push_back(m);
+  c.returns.push_back(contiguous(static_cast<c10::ScalarType>(c.value(3).toInt()), g.sizes));
 }
 
 void layer_norm(InferContext& c) { // (input, normalized_shape, weight?, bias?, eps)

@@ -49,7 +49,10 @@ const OpRow kRows[] = {
     {"zero", L, rules::like_self},
     // random
     {"uniform", L, rules::like_self, 0, true}, {"normal_functional", L, rules::like_self, 0, true},
-    {"bernoulli.p", L, rules::like_self, 0, true}, {"native_dropout", L, rules::dropout, 0, true},
+    {"bernoulli.p", L, rules::like_self, 0, true}, {"bernoulli", L, rules::like_self, 0, true},
+    {"bernoulli.Tensor", OpClass::kExtern, rules::like_self, 0, true}, {"random", OpClass::kExtern, rules::like_self, 0, true},
+    {"random.from", OpClass::kExtern, rules::like_self, 0, true}, {"random.to", OpClass::kExtern, rules::like_self, 0, true},
+    {"exponential", OpClass::kExtern, rules::like_self, 0, true}, {"native_dropout", L, rules::dropout, 0, true},
     // reductions
     {"sum", L, rules::reduction<Reduced::kSum, 1>}, {"sum.dim_IntList", L, rules::reduction<Reduced::kSum, 3>},
     {"mean", L, rules::reduction<Reduced::kMean, 1>}, {"mean.dim", L, rules::reduction<Reduced::kMean, 3>},

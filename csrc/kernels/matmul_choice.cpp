@@ -14,7 +14,7 @@ namespace torch_hpu::kernels {
 namespace {
 
 constexpr double kTimedFlops = 4e8;
-constexpr int64_t kTimedBytes = int64_t{256} << 20;
+constexpr int64_t kTimedBytes = int64_t{32} << 20;
 constexpr double kPackedGain = 0.95; // a packed copy must pay for its memory
 
 int64_t span_bytes(const MatmulProblem& p, const Side& side, int64_t rows, int64_t cols, c10::ScalarType dtype) {
@@ -23,6 +23,18 @@ int64_t span_bytes(const MatmulProblem& p, const Side& side, int64_t rows, int64
     last += (p.batch[d] - 1) * side.batch[d];
   }
   return (last + 1) * static_cast<int64_t>(c10::elementSize(dtype));
+}
+
+int64_t total_bytes(const MatmulProblem& p) {
+  return span_bytes(p, p.a, p.m, p.k, p.dtype) + span_bytes(p, p.b, p.k, p.n, p.dtype) + span_bytes(p, p.out, p.m, p.n, p.dtype);
+}
+
+// The problem that is timed: of a very wide one, its first columns.
+MatmulProblem sample(MatmulProblem p) {
+  while (p.batch.empty() && p.n > 2048 && total_bytes(p) > kTimedBytes) {
+    p.n /= 2;
+  }
+  return p;
 }
 
 // Zeroed memory for all operands of a problem.
@@ -117,12 +129,9 @@ std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constan
     std::lock_guard<std::mutex> lock(mutex);
     auto it = known->find(key);
     if (it == known->end()) {
-      int64_t bytes = 0;
-      for (const auto& [side, rows, cols] : {std::tuple{&p.a, p.m, p.k}, std::tuple{&p.b, p.k, p.n}, std::tuple{&p.out, p.m, p.n}}) {
-        bytes += span_bytes(p, *side, rows, cols, p.dtype);
-      }
-      const bool timed = p.flops() <= kTimedFlops && bytes <= kTimedBytes;
-      it = known->emplace(key, timed ? fastest(p, constant_b) : first_available(p, constant_b)).first;
+      const MatmulProblem timed = sample(p);
+      const bool cheap = timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
+      it = known->emplace(key, cheap ? fastest(timed, constant_b) : first_available(p, constant_b)).first;
     }
     choice = it->second;
   }

@@ -110,6 +110,7 @@ void synchronize(c10::Stream stream, const char* cause) {
 }
 
 void synchronize_device(c10::DeviceIndex device, const char* cause) {
+  forbid_host_in_capture(cause);
   flush_device(device, cause);
   {
     const WithoutGil without_gil;

@@ -101,6 +101,42 @@ struct Pair {
   bool same_points; // false: the consumer has points that repeat the producer's
 };
 
+// Both loops over the dims in `order`, of which the first `rows` are kept. A consumer that reduces must have these rows already.
+std::optional<Pair> reorder(Pair pair, const DimVector& sizes, const std::vector<size_t>& order, uint32_t rows, bool consumer_reduces,
+                            uint32_t kept, std::vector<std::vector<size_t>> consumer_digits,
+                            std::vector<std::vector<size_t>> producer_digits) {
+  if (consumer_reduces && (kept != rows || !std::is_sorted(order.begin(), order.end()))) {
+    return std::nullopt;
+  }
+  std::vector<size_t> moved(sizes.size());
+  DimVector ordered;
+  for (size_t i = 0; i < order.size(); ++i) {
+    moved[order[i]] = i;
+    ordered.push_back(sizes[order[i]]);
+  }
+  for (auto* all : {&consumer_digits, &producer_digits}) {
+    for (auto& list : *all) {
+      for (size_t& d : list) {
+        d = moved[d];
+      }
+    }
+  }
+  respace(pair.consumer, ordered, rows, consumer_digits);
+  respace(pair.producer, ordered, rows, producer_digits);
+  if (!consumer_reduces) {
+    // What was a point of the consumer must stay one: a value that does not depend on the reduced dims would be stored once per row.
+    // What reads the producer's point values is a point, too, once they are joined: merge() checks the levels again.
+    for (const Store& s : pair.consumer.stores) {
+      const auto& strides = pair.consumer.accesses[s.access].strides;
+      const bool moves = std::any_of(strides.begin() + rows, strides.end(), [](int64_t x) { return x != 0; });
+      if (moves && !point_level(pair.consumer)[static_cast<size_t>(s.value)]) {
+        return std::nullopt;
+      }
+    }
+  }
+  return pair;
+}
+
 // Aligns by a buffer that the producer stores (at `store`) and the consumer loads (through `load`).
 std::optional<Pair> align(const Loop& producer, const Access& store, const Loop& consumer, const Access& load) {
   if (store.dtype != load.dtype || store.offset != load.offset || store.dynamic != load.dynamic) {
@@ -167,12 +203,29 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
       return std::nullopt;
     }
   }
-  for (size_t d = producer.kept; d < producer.sizes.size(); ++d) {
-    if (!producer_digits[d].empty()) {
-      return std::nullopt; // a point store of a reducing loop
-    }
-  }
   const bool consumer_reduces = consumer.kept < consumer.sizes.size();
+  bool point_store = false;
+  for (size_t d = producer.kept; d < producer.sizes.size(); ++d) {
+    point_store = point_store || !producer_digits[d].empty();
+  }
+  if (point_store) {
+    // The producer's points are the consumer's points: its rows become the consumer's rows.
+    if (!rest.empty() || !free_dims.empty()) {
+      return std::nullopt;
+    }
+    std::vector<size_t> order;
+    for (size_t d = 0; d < producer.kept; ++d) {
+      order.insert(order.end(), producer_digits[d].begin(), producer_digits[d].end());
+    }
+    std::sort(order.begin(), order.end());
+    const auto rows = static_cast<uint32_t>(order.size());
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      if (std::find(order.begin(), order.begin() + rows, d) == order.begin() + rows) {
+        order.push_back(d);
+      }
+    }
+    return reorder(std::move(pair), sizes, order, rows, consumer_reduces, kept, consumer_digits, producer_digits);
+  }
   if (free_dims.empty()) {
     // The consumer works on row results alone: its points are the producer's rows.
     if (consumer_reduces || has_reduction(consumer)) {
@@ -207,39 +260,7 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
   }
   const auto rows = static_cast<uint32_t>(order.size());
   order.insert(order.end(), free_dims.begin(), free_dims.end());
-  if (consumer_reduces) {
-    // The same rows on both sides.
-    if (kept != rows || !std::is_sorted(order.begin(), order.end())) {
-      return std::nullopt;
-    }
-  }
-  std::vector<size_t> moved(sizes.size());
-  DimVector ordered;
-  for (size_t i = 0; i < order.size(); ++i) {
-    moved[order[i]] = i;
-    ordered.push_back(sizes[order[i]]);
-  }
-  for (auto* all : {&consumer_digits, &producer_digits}) {
-    for (auto& list : *all) {
-      for (size_t& d : list) {
-        d = moved[d];
-      }
-    }
-  }
-  respace(pair.consumer, ordered, rows, consumer_digits);
-  respace(pair.producer, ordered, rows, producer_digits);
-  if (!consumer_reduces) {
-    // What was a point of the consumer must stay one: a value that does not depend on the reduced dims would be stored once per row.
-    const auto point = point_level(pair.consumer);
-    for (const Store& s : pair.consumer.stores) {
-      const auto& strides = pair.consumer.accesses[s.access].strides;
-      const bool moves = std::any_of(strides.begin() + rows, strides.end(), [](int64_t x) { return x != 0; });
-      if (moves && !point[static_cast<size_t>(s.value)]) {
-        return std::nullopt;
-      }
-    }
-  }
-  return pair;
+  return reorder(std::move(pair), sizes, order, rows, consumer_reduces, kept, consumer_digits, producer_digits);
 }
 
 // Loops over the same points, one after the other, as one. The consumer's loads of what the producer stores become the stored values.

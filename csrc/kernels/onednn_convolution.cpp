@@ -1,0 +1,228 @@
+// Convolutions and their backwards: a step runs the plan (layouts inside the primitive) that was fastest when it was timed on this machine.
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "csrc/kernels/onednn_plan.h"
+#include "csrc/kernels/packed_weights.h"
+#include "csrc/support/log.h"
+
+namespace torch_hpu::kernels {
+namespace {
+
+using onednn::Convolution;
+using onednn::Layout;
+using onednn::Plan;
+
+constexpr Layout kLayouts[] = {Layout::kAny, Layout::kChannelsLast, Layout::kAsInMemory};
+constexpr double kTimedFlops = 2e10; // beyond, oneDNN's own choice
+
+std::unique_ptr<Plan> make_plan(const Convolution& c, Layout layout) {
+  try {
+    return std::make_unique<Plan>(c, layout);
+  } catch (const dnnl::error&) {
+    return nullptr; // no such implementation
+  }
+}
+
+bool reads_tensor(const PostOp& p) {
+  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+}
+
+// Descriptors in the order of Plan::run.
+std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
+  std::vector<dnnl::memory::desc> descs{c.src.desc, c.weights.desc, c.dst.desc};
+  if (!c.bias.desc.is_zero()) {
+    descs.push_back(c.bias.desc);
+  }
+  descs.insert(descs.end(), c.operands.begin(), c.operands.end());
+  return descs;
+}
+
+double seconds(const Plan& plan, c10::ArrayRef<const void*> addresses, const void* packed, int runs) {
+  double best = 1e9;
+  for (int i = 0; i <= runs; ++i) {
+    const auto t = std::chrono::steady_clock::now();
+    plan.run(addresses, packed);
+    if (i > 0) { // the first run warms up
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count());
+    }
+  }
+  return best;
+}
+
+size_t fastest(const Convolution& c, bool constant_weights) {
+  if (c.flops() > kTimedFlops) {
+    return 0;
+  }
+  std::vector<AlignedBytes> memory;
+  c10::SmallVector<const void*, 8> addresses;
+  for (const dnnl::memory::desc& d : descs_of(c)) {
+    memory.push_back(aligned_bytes(d.get_size()));
+    std::memset(memory.back().get(), 0, d.get_size());
+    addresses.push_back(memory.back().get());
+  }
+  size_t winner = std::size(kLayouts);
+  double best = 1e9;
+  for (size_t i = 0; i < std::size(kLayouts); ++i) {
+    const auto plan = make_plan(c, kLayouts[i]);
+    if (plan == nullptr) {
+      continue;
+    }
+    AlignedBytes packed;
+    if (constant_weights && plan->packed_bytes() > 0) {
+      packed = aligned_bytes(plan->packed_bytes());
+      plan->pack(addresses[1], packed.get());
+    }
+    const double t = seconds(*plan, addresses, packed.get(), c.flops() > 5e8 ? 1 : 3);
+    TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << i << ": " << t * 1e6 << " us");
+    if (t < best) {
+      best = t;
+      winner = i;
+    }
+  }
+  return winner;
+}
+
+size_t choose(const std::string& key, const Convolution& c, bool constant_weights) {
+  static std::mutex mutex; // also keeps timings apart
+  static auto* known = new std::unordered_map<std::string, size_t>;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto it = known->find(key);
+  if (it == known->end()) {
+    it = known->emplace(key, fastest(c, constant_weights)).first;
+  }
+  return it->second;
+}
+
+// The call without its buffers.
+std::string key_of(LibraryCall call, bool constant_weights) {
+  auto forget = [](std::vector<Operand>& operands) {
+    for (Operand& o : operands) {
+      if (present(o)) {
+        o.buffer = 0;
+      }
+      o.offset = 0;
+      o.dynamic = ir::kNone;
+    }
+  };
+  forget(call.reads);
+  forget(call.writes);
+  return to_string(call) + (constant_weights ? " constant" : "");
+}
+
+class ConvolutionStep final : public LibraryStep {
+ public:
+  ConvolutionStep(const LibraryCall& call, const Constants& constants) : LibraryStep(call), call_(call), empty_(numel(call.writes[0]) == 0) {
+    if (empty_) {
+      return;
+    }
+    const Convolution c = onednn::describe_convolution(call);
+    const bool constant = call.primitive != Primitive::kConvolutionBackwardWeight && constants.size() > 1 && constants[1];
+    const std::string key = key_of(call, constant);
+    const size_t layout = choose(key, c, constant);
+    TORCH_CHECK(layout < std::size(kLayouts), "[", name(), "] oneDNN has no implementation for ", to_string(call));
+    plan_ = make_plan(c, kLayouts[layout]);
+    if (constant && plan_->packed_bytes() > 0) {
+      packed_layout_ = layout_id(key + std::to_string(layout));
+      may_pack_ = true;
+    }
+  }
+
+ protected:
+  void execute(const Invocation& invocation) const override {
+    if (empty_) {
+      return;
+    }
+    const bool forward = call_.primitive == Primitive::kConvolution;
+    c10::SmallVector<const void*, 8> addresses;
+    const void *first = address(call_.reads[0], invocation), *second = address(call_.reads[1], invocation),
+               *out = address(call_.writes[0], invocation);
+    switch (call_.primitive) {
+      case Primitive::kConvolution:
+        addresses = {first, second, out};
+        break;
+      case Primitive::kConvolutionBackwardInput:
+        addresses = {out, second, first};
+        break;
+      default:
+        addresses = {second, out, first};
+    }
+    if (forward && present(call_.reads[2])) {
+      addresses.push_back(address(call_.reads[2], invocation));
+    }
+    for (const PostOp& p : call_.post_ops) {
+      if (reads_tensor(p)) {
+        addresses.push_back(address(call_.reads[p.operand], invocation));
+      }
+    }
+    std::shared_ptr<const std::byte> packed; // keeps the copy during the run
+    if (may_pack_ && invocation.tags != nullptr) {
+      const int64_t offset = static_cast<const std::byte*>(second) - invocation.buffers[call_.reads[1].buffer];
+      packed = packed_weight(invocation.tags[call_.reads[1].buffer], offset, packed_layout_, plan_->packed_bytes(),
+                             [&](std::byte* to) { plan_->pack(second, to); });
+    }
+    plan_->run(addresses, packed.get());
+  }
+
+ private:
+  LibraryCall call_;
+  bool empty_;
+  std::unique_ptr<Plan> plan_;
+  bool may_pack_ = false;
+  uint32_t packed_layout_ = 0;
+};
+
+} // namespace
+
+bool convolution_supported(const LibraryCall& call) {
+  const int64_t n = call.ints.at(0);
+  const c10::ScalarType t = call.writes[0].dtype;
+  if (n < 1 || n > 3 || !onednn::has_dtype(t)) {
+    return false;
+  }
+  const bool empty = numel(call.writes[0]) == 0;
+  for (size_t i = 0; i < 2; ++i) {
+    const Operand& o = call.reads[i];
+    if (o.dtype != t || static_cast<int64_t>(o.sizes.size()) != n + 2 || (numel(o) == 0 && !empty)) {
+      return false;
+    }
+  }
+  if (call.primitive == Primitive::kConvolution && present(call.reads[2]) && call.reads[2].dtype != t &&
+      call.reads[2].dtype != c10::ScalarType::Float) {
+    return false;
+  }
+  return empty || make_plan(onednn::describe_convolution(call), Layout::kAny) != nullptr;
+}
+
+bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& operand) {
+  if (call.post_ops.size() >= 8) {
+    return false;
+  }
+  if (!reads_tensor(post_op)) {
+    return true;
+  }
+  // Of the shape of out, or one value per channel.
+  const Operand& out = call.writes[0];
+  const size_t rank = out.sizes.size();
+  if (operand.buffer == out.buffer || operand.dtype != out.dtype || operand.sizes.size() > rank) {
+    return false;
+  }
+  if (operand.sizes == out.sizes) {
+    return true;
+  }
+  const size_t missing = rank - operand.sizes.size();
+  for (size_t d = missing; d < rank; ++d) {
+    if (operand.sizes[d - missing] != 1 && (d != 1 || operand.sizes[d - missing] != out.sizes[1])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::unique_ptr<Step> make_convolution(const LibraryCall& call, const Constants& constants) {
+  return std::make_unique<ConvolutionStep>(call, constants);
+}
+
+} // namespace torch_hpu::kernels

@@ -1,0 +1,250 @@
+#include "csrc/kernels/onednn_plan.h"
+
+#include <c10/util/Exception.h>
+
+namespace torch_hpu::kernels::onednn {
+namespace {
+
+using dnnl::memory;
+using Direction = kernels::Primitive;
+
+struct Geometry { // the ints of a call
+  size_t n;
+  c10::ArrayRef<int64_t> stride, padding, dilation;
+  bool transposed;
+  int64_t groups;
+};
+
+Geometry geometry(const LibraryCall& call) {
+  const auto n = static_cast<size_t>(call.ints.at(0));
+  TORCH_INTERNAL_ASSERT(call.ints.size() == 3 + 4 * n, "a convolution of ", n, " dims has ", call.ints.size(), " ints");
+  const c10::ArrayRef<int64_t> all(call.ints);
+  return {n, all.slice(1, n), all.slice(1 + n, n), all.slice(1 + 2 * n, n), all[1 + 4 * n] != 0, all[2 + 4 * n]};
+}
+
+// ATen's weights are [O, I/g, k...], transposed [I, O/g, k...]; oneDNN's are [g, O/g, I/g, k...] (no g when it is 1).
+memory::desc weights_desc(const Operand& w, const Geometry& g) {
+  ir::DimVector sizes(w.sizes.begin() + 2, w.sizes.end()), strides(w.strides.begin() + 2, w.strides.end());
+  const int64_t first = w.sizes[0] / g.groups;
+  const int64_t outer = g.transposed ? w.sizes[1] : first, inner = g.transposed ? first : w.sizes[1];
+  const int64_t outer_stride = g.transposed ? w.strides[1] : w.strides[0], inner_stride = g.transposed ? w.strides[0] : w.strides[1];
+  sizes.insert(sizes.begin(), {outer, inner});
+  strides.insert(strides.begin(), {outer_stride, inner_stride});
+  if (g.groups > 1) {
+    sizes.insert(sizes.begin(), g.groups);
+    strides.insert(strides.begin(), first * w.strides[0]);
+    return {memory::dims(sizes.begin(), sizes.end()), data_type(w.dtype), memory::dims(strides.begin(), strides.end())};
+  }
+  return desc(sizes, strides, w.dtype);
+}
+
+memory::desc desc_of(const Operand& o) {
+  return desc(o.sizes, o.strides, o.dtype);
+}
+
+memory::desc any_of(const memory::desc& d) {
+  return {d.get_dims(), d.get_data_type(), memory::format_tag::any};
+}
+
+memory::desc channels_last_of(const memory::desc& d) {
+  const memory::dims sizes = d.get_dims();
+  memory::dims strides(sizes.size());
+  int64_t next = sizes[1];
+  strides[1] = 1;
+  for (size_t i = sizes.size(); i-- > 2;) {
+    strides[i] = next;
+    next *= sizes[i];
+  }
+  strides[0] = next;
+  return {sizes, d.get_data_type(), strides};
+}
+
+memory::desc inside(const memory::desc& d, Layout layout) {
+  return layout == Layout::kAsInMemory ? d : layout == Layout::kAny ? any_of(d) : channels_last_of(d);
+}
+
+// A post-op's operand as [N or 1, C or 1, ...] of the rank of out.
+memory::desc operand_desc(const Operand& o, size_t rank) {
+  ir::DimVector sizes = o.sizes, strides = o.strides;
+  while (sizes.size() < rank) {
+    sizes.insert(sizes.begin(), 1);
+    strides.insert(strides.begin(), 1);
+  }
+  return desc(sizes, strides, o.dtype);
+}
+
+} // namespace
+
+double Convolution::flops() const {
+  const memory::dims w = weights.desc.get_dims();
+  const memory::dims moving = transposed ? src.desc.get_dims() : dst.desc.get_dims(); // every weight of a group meets each of its points
+  double f = 2;
+  for (int64_t s : w) {
+    f *= static_cast<double>(s);
+  }
+  f *= static_cast<double>(moving[0]);
+  for (size_t d = 2; d < moving.size(); ++d) {
+    f *= static_cast<double>(moving[d]);
+  }
+  return f;
+}
+
+Convolution describe_convolution(const LibraryCall& call) {
+  const Geometry g = geometry(call);
+  Convolution c;
+  c.direction = call.primitive;
+  c.transposed = g.transposed;
+  const Operand &first = call.reads[0], &second = call.reads[1], &out = call.writes[0];
+  switch (call.primitive) {
+    case Direction::kConvolution:
+      c.src = {DNNL_ARG_SRC, desc_of(first)};
+      c.weights = {DNNL_ARG_WEIGHTS, weights_desc(second, g)};
+      c.dst = {DNNL_ARG_DST, desc_of(out)};
+      c.bias = {DNNL_ARG_BIAS, present(call.reads[2]) ? desc_of(call.reads[2]) : memory::desc()};
+      break;
+    case Direction::kConvolutionBackwardInput:
+      c.src = {DNNL_ARG_DIFF_SRC, desc_of(out)};
+      c.weights = {DNNL_ARG_WEIGHTS, weights_desc(second, g)};
+      c.dst = {DNNL_ARG_DIFF_DST, desc_of(first)};
+      break;
+    default:
+      c.src = {DNNL_ARG_SRC, desc_of(second)};
+      c.weights = {DNNL_ARG_DIFF_WEIGHTS, weights_desc(out, g)};
+      c.dst = {DNNL_ARG_DIFF_DST, desc_of(first)};
+  }
+  const memory::dims x = c.src.desc.get_dims(), y = c.dst.desc.get_dims(), w = c.weights.desc.get_dims();
+  for (size_t d = 0; d < g.n; ++d) {
+    const int64_t kernel = (w[w.size() - g.n + d] - 1) * g.dilation[d] + 1;
+    c.strides.push_back(g.stride[d]);
+    c.dilates.push_back(g.dilation[d] - 1);
+    c.padding_l.push_back(g.padding[d]);
+    c.padding_r.push_back(g.transposed ? (x[d + 2] - 1) * g.stride[d] + kernel - y[d + 2] - g.padding[d] : g.padding[d]);
+  }
+  c.post_ops = call.post_ops;
+  for (const PostOp& p : call.post_ops) {
+    if (p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul) {
+      c.operands.push_back(operand_desc(call.reads[p.operand], out.sizes.size()));
+    }
+  }
+  return c;
+}
+
+void Plan::add_port(const Primitive::Argument& outside, const memory::desc& inside, bool written) {
+  Port port;
+  if (inside != outside.desc) {
+    port.reorder = written ? std::make_unique<Reorder>(inside, outside.desc) : std::make_unique<Reorder>(outside.desc, inside);
+    port.workspace = workspace_bytes_;
+    workspace_bytes_ += (inside.get_size() + 63) / 64 * 64;
+  }
+  arguments_.push_back({outside.id, inside});
+  ports_.push_back(std::move(port));
+  written_.push_back(written);
+}
+
+Plan::Plan(const Convolution& c, Layout layout) {
+  const memory::desc src = inside(c.src.desc, layout), dst = inside(c.dst.desc, layout), weights = any_of(c.weights.desc);
+  dnnl::post_ops ops;
+  size_t operand = 0;
+  std::vector<int> operand_ids;
+  for (const PostOp& p : c.post_ops) {
+    const bool tensor = p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+    memory::desc d;
+    if (tensor) {
+      const memory::desc& given = c.operands[operand++];
+      d = given.get_dims() == c.dst.desc.get_dims() ? inside(given, layout) : given;
+      operand_ids.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1);
+    }
+    TORCH_INTERNAL_ASSERT(append_post_op(ops, p, tensor ? &d : nullptr));
+  }
+  const dnnl::primitive_attr attr = attributes(ops), plain = attributes();
+  const dnnl::engine& e = engine();
+
+  auto finish = [&](const auto& pd, const dnnl::primitive& primitive, const memory::desc& s, const memory::desc& w, const memory::desc& d) {
+    add_port(c.src, s, c.direction == Direction::kConvolutionBackwardInput);
+    add_port(c.weights, w, c.direction == Direction::kConvolutionBackwardWeight);
+    if (c.direction != Direction::kConvolutionBackwardWeight && ports_[1].reorder != nullptr) {
+      packed_bytes_ = w.get_size();
+    }
+    add_port(c.dst, d, c.direction == Direction::kConvolution);
+    if (!c.bias.desc.is_zero()) {
+      add_port(c.bias, c.bias.desc, false);
+    }
+    for (size_t i = 0; i < operand_ids.size(); ++i) {
+      const memory::desc wanted = pd.query_md(dnnl::query::exec_arg_md, operand_ids[i]);
+      add_port({operand_ids[i], c.operands[i]}, wanted, false);
+    }
+    primitive_ = std::make_unique<Primitive>(primitive, arguments_, pd.scratchpad_desc());
+  };
+  const auto training = dnnl::prop_kind::forward_training;
+  const auto [st, di, pl, pr] = std::tie(c.strides, c.dilates, c.padding_l, c.padding_r);
+
+  if (!c.transposed) {
+    using Forward = dnnl::convolution_forward;
+    const auto direct = dnnl::algorithm::convolution_direct;
+    if (c.direction == Direction::kConvolution) {
+      const auto inference = dnnl::prop_kind::forward_inference;
+      const auto pd = c.bias.desc.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                                            : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+      finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
+      return;
+    }
+    const Forward::primitive_desc hint(e, training, direct, any_of(src), weights, any_of(dst), st, di, pl, pr);
+    if (c.direction == Direction::kConvolutionBackwardInput) {
+      using Backward = dnnl::convolution_backward_data;
+      const Backward::primitive_desc pd(e, direct, src, weights, dst, st, di, pl, pr, hint, plain);
+      finish(pd, Backward(pd), pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc());
+      return;
+    }
+    using Backward = dnnl::convolution_backward_weights;
+    const Backward::primitive_desc pd(e, direct, src, weights, dst, st, di, pl, pr, hint, plain);
+    finish(pd, Backward(pd), pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc());
+    return;
+  }
+  using Forward = dnnl::deconvolution_forward;
+  const auto direct = dnnl::algorithm::deconvolution_direct;
+  if (c.direction == Direction::kConvolution) {
+    const auto inference = dnnl::prop_kind::forward_inference;
+    const auto pd = c.bias.desc.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                                          : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+    finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
+    return;
+  }
+  const Forward::primitive_desc hint(e, training, direct, any_of(src), weights, any_of(dst), st, di, pl, pr);
+  if (c.direction == Direction::kConvolutionBackwardInput) {
+    using Backward = dnnl::deconvolution_backward_data;
+    const Backward::primitive_desc pd(e, direct, src, weights, dst, st, di, pl, pr, hint, plain);
+    finish(pd, Backward(pd), pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc());
+    return;
+  }
+  using Backward = dnnl::deconvolution_backward_weights;
+  const Backward::primitive_desc pd(e, direct, src, weights, dst, st, di, pl, pr, hint, plain);
+  finish(pd, Backward(pd), pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc());
+}
+
+void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights) const {
+  c10::SmallVector<const void*, 8> inside(addresses.begin(), addresses.end());
+  std::byte* moved = workspace_bytes_ > 0 ? workspace(Workspace::kReorder, workspace_bytes_) : nullptr;
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    if (ports_[i].reorder == nullptr) {
+      continue;
+    }
+    inside[i] = moved + ports_[i].workspace;
+    if (i == 1 && packed_weights != nullptr) {
+      inside[i] = packed_weights;
+    } else if (!written_[i]) {
+      ports_[i].reorder->run(addresses[i], moved + ports_[i].workspace);
+    }
+  }
+  primitive_->run(inside);
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    if (ports_[i].reorder != nullptr && written_[i]) {
+      ports_[i].reorder->run(inside[i], const_cast<void*>(addresses[i]));
+    }
+  }
+}
+
+void Plan::pack(const void* weights, void* packed) const {
+  ports_[1].reorder->run(weights, packed);
+}
+
+} // namespace torch_hpu::kernels::onednn

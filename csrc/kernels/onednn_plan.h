@@ -1,0 +1,57 @@
+// One way to compute a convolution (or one of its backwards) by oneDNN: which layouts the primitive works in, and the reorders to and from the
+// layouts that the operands have in memory.
+#pragma once
+
+#include "csrc/kernels/onednn.h"
+#include "csrc/kernels/step.h"
+
+namespace torch_hpu::kernels::onednn {
+
+// A convolution call in oneDNN's terms.
+struct Convolution {
+  Primitive::Argument src, weights, bias, dst; // layouts as in memory; bias.desc zero: none. Ids of the direction (DIFF_SRC ...)
+  kernels::Primitive direction = kernels::Primitive::kConvolution;
+  bool transposed = false;
+  dnnl::memory::dims strides, dilates, padding_l, padding_r;
+  std::vector<PostOp> post_ops;
+  std::vector<dnnl::memory::desc> operands; // of the post-ops that read a tensor
+
+  double flops() const;
+};
+
+// Throws c10::Error when the call is malformed.
+Convolution describe_convolution(const LibraryCall& call);
+
+// How the activations lie inside the primitive; the weights lie as the primitive likes.
+enum class Layout : uint8_t { kAsInMemory, kChannelsLast, kAny };
+
+class Plan {
+ public:
+  // Throws dnnl::error when oneDNN has no implementation.
+  Plan(const Convolution& c, Layout layout);
+
+  // Addresses in the order src, weights, dst, bias?, operands...; packed_weights (may be null): the weights as pack() made them.
+  void run(c10::ArrayRef<const void*> addresses, const void* packed_weights) const;
+
+  // Bytes of the packed weights; 0: the primitive takes them as they are, or computes them.
+  size_t packed_bytes() const {
+    return packed_bytes_;
+  }
+  void pack(const void* weights, void* packed) const;
+
+ private:
+  struct Port { // an argument whose layout differs inside the primitive
+    std::unique_ptr<Reorder> reorder; // null: bound directly
+    size_t workspace = 0; // its place there
+  };
+  void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
+
+  std::vector<Primitive::Argument> arguments_;
+  std::vector<Port> ports_;
+  std::vector<bool> written_;
+  size_t workspace_bytes_ = 0;
+  size_t packed_bytes_ = 0;
+  std::unique_ptr<Primitive> primitive_;
+};
+
+} // namespace torch_hpu::kernels::onednn
