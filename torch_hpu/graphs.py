@@ -41,8 +41,20 @@ def is_current_stream_capturing() -> bool:
     return _C.is_current_stream_capturing()
 
 
+@functools.cache
+def _capture_stream_of(device: int) -> torch.Stream:
+    from torch_hpu import hpu
+
+    return hpu.Stream(device)
+
+
+def _capture_stream() -> torch.Stream:
+    # One for all captures of a device: autograd runs a backward on its forward's stream, so both must be captured on the same one.
+    return _capture_stream_of(_C.current_device())
+
+
 class graph:
-    """Context manager that captures what is done inside into ``hpu_graph``, on a stream of its own unless ``stream`` is given.
+    """Context manager that captures what is done inside into ``hpu_graph``, on a side stream unless ``stream`` is given.
 
     An exception in the body aborts the capture and leaves device and memory as before.
     """
@@ -63,7 +75,7 @@ class graph:
         from torch_hpu import hpu
 
         hpu.synchronize()
-        self.context = hpu.stream(self.stream if self.stream is not None else hpu.Stream())
+        self.context = hpu.stream(self.stream if self.stream is not None else _capture_stream())
         self.context.__enter__()
         try:
             self.hpu_graph.capture_begin(*self.arguments)

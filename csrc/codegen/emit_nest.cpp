@@ -332,17 +332,20 @@ void Emitter::item(int copies) {
     walk(plan_.passes + 1, copies);
   }
   if (phase_.row_stores) {
+    // All values first: a store may overwrite what a later value loads.
+    std::vector<std::vector<Value*>> values;
     for (const Store& s : plan_.loop.stores) {
+      values.emplace_back();
       if (is_point_store(plan_, s)) {
         continue;
       }
-      const int n = store_varies(s) ? copies : 1;
-      std::vector<Value*> values;
-      for (int c = 0; c < n; ++c) {
-        values.push_back(store_varies(s) ? vector_value(s.value, c) : value(s.value, 0));
+      for (int c = 0; c < (store_varies(s) ? copies : 1); ++c) {
+        values.back().push_back(store_varies(s) ? vector_value(s.value, c) : value(s.value, 0));
       }
-      for (int c = 0; c < n; ++c) {
-        store(s, c, values[c]);
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      for (size_t c = 0; c < values[i].size(); ++c) {
+        store(plan_.loop.stores[i], static_cast<int>(c), values[i][c]);
       }
     }
   }
@@ -400,6 +403,17 @@ void Emitter::nest(int pass, int dim, int copies) {
 
 // What happens at a point of a walk: all values first, then all stores, so that the copies overlap.
 void Emitter::leaf(int pass, int copies) {
+  if (getenv("INTER") && copies > 1) {
+    std::vector<bool> seen(plan_.loop.exprs.size());
+    std::function<void(ExprId)> visit = [&](ExprId e) {
+      if (seen[e] || level_of_[e] != level_) return;
+      seen[e] = true;
+      if (!(saved_slot_[e] >= 0 && walk_ > plan_.saved[saved_slot_[e]].pass) && plan_.affine_of[e] < 0)
+      for (int k = 0; k < traits(plan_.loop.exprs[e].op).operands; ++k) visit(operands(plan_.loop.exprs[e])[k]);
+      for (int c = 0; c < copies; ++c) value(e, c);
+    };
+    for (ExprId e : walk_roots(plan_, pass)) visit(e);
+  }
   for (size_t i = 0; i < plan_.saved.size(); ++i) {
     if (plan_.saved[i].pass == pass) {
       for (int c = 0; c < copies; ++c) {

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <llvm/ADT/StringMap.h>
 #include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
@@ -11,9 +12,19 @@
 
 namespace torch_hpu::codegen {
 
+// Emitted loops have their addresses in the form that instructions take. Rewriting them (loop strength reduction) was a quarter
+// of the compile time and gained nothing; LLVM offers no other way to leave it out.
+static void disable_strength_reduction() {
+  auto& options = llvm::cl::getRegisteredOptions();
+  if (const auto it = options.find("disable-lsr"); it != options.end()) {
+    static_cast<llvm::cl::opt<bool>*>(it->second)->setValue(true);
+  }
+}
+
 static Host detect() {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
+  disable_strength_reduction();
   Host host;
   host.cpu = llvm::sys::getHostCPUName().str();
   const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();

@@ -21,7 +21,18 @@ bool reduces(Op op) {
   return op >= Op::kReduceSum;
 }
 
-// How the windows behind two accesses of one input buffer lie to each other: what the key promises for every run.
+// Whether the window spans its buffer from end to end: then its offset is the same in every run.
+bool spans_buffer(const ir::Graph& graph, const ir::Window& w) {
+  int64_t first = w.offset, last = w.offset;
+  for (size_t d = 0; d < w.sizes.size(); ++d) {
+    const int64_t span = (w.sizes[d] - 1) * w.strides[d];
+    (span < 0 ? first : last) += span;
+  }
+  return first == 0 && (last + 1) * static_cast<int64_t>(c10::elementSize(w.dtype)) == graph.buffers[w.buffer].nbytes;
+}
+
+// How the windows behind two accesses of one input buffer lie to each other in every run: the key promises it for buffers that some node
+// writes; windows of other inputs move on their own.
 ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Access& b) {
   if (a.dynamic == b.dynamic) {
     return ir::Relation::kEqual;
@@ -29,7 +40,11 @@ ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Acc
   if (a.dynamic == ir::kNone || b.dynamic == ir::kNone) {
     return ir::Relation::kOverlapping;
   }
-  return ir::relation(graph.windows[a.dynamic], graph.windows[b.dynamic]);
+  const ir::Window &x = graph.windows[a.dynamic], &y = graph.windows[b.dynamic];
+  if (!graph.buffers[a.buffer].written && !(spans_buffer(graph, x) && spans_buffer(graph, y))) {
+    return ir::Relation::kOverlapping;
+  }
+  return ir::relation(x, y);
 }
 
 } // namespace

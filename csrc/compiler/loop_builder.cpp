@@ -82,7 +82,11 @@ DimVector LoopBuilder::broadcast(ir::WindowId id) const {
 }
 
 E LoopBuilder::load(ir::WindowId w, const DimVector& strides) {
-  return make(Op::kLoad, compute_dtype(context_.graph.windows[w].dtype), {}, {}, {}, access(w, strides, 0));
+  return load_at_offset(w, strides, 0);
+}
+
+E LoopBuilder::load_at_offset(ir::WindowId w, const DimVector& strides, int64_t offset) {
+  return make(Op::kLoad, compute_dtype(context_.graph.windows[w].dtype), {}, {}, {}, access(w, strides, offset));
 }
 
 E LoopBuilder::load(ir::WindowId w) {

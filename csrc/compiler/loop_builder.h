@@ -33,6 +33,8 @@ class LoopBuilder {
   E load(ir::WindowId w, const codegen::DimVector& strides);
   // The same, broadcast against the iteration space from the right, as pointwise operands are.
   E load(ir::WindowId w);
+  // `offset` elements behind the window's start.
+  E load_at_offset(ir::WindowId w, const codegen::DimVector& strides, int64_t offset);
   // Displaced by `at` elements (Long).
   E load_at(ir::WindowId w, const codegen::DimVector& strides, E at);
   E scalar(ir::ScalarId id, c10::ScalarType dtype);

@@ -122,6 +122,10 @@ E binary_row(const Args& a) {
   return binary(op, a[0], a[1]);
 }
 
+E unary_to_bool(Op op, E x) {
+  return x.builder->make(op, ScalarType::Bool, x);
+}
+
 E lerp(const Args& a) {
   const E w = a[2], difference = a[1] - a[0];
   return where(abs(w) < 0.5, a[0] + w * difference, a[1] - difference * (1.0 - w));
@@ -130,6 +134,73 @@ E lerp(const Args& a) {
 E softplus(const Args& a) { // (self, beta, threshold)
   const E z = a[0] * a[1];
   return where(z > a[2], a[0], log1p(exp(z)) / a[1]);
+}
+
+E xlogy(const Args& a) {
+  const E x = a[0], y = a[1];
+  return where(not_equal(y, y), y, where(equal(x, a.constant(0)), a.constant(0), x * log(y)));
+}
+
+// log(exp(a) + exp(b)) and its twin of base 2, without overflow.
+template <Op exponential, Op logarithm>
+E log_add_exp(const Args& a) {
+  const E x = a[0], y = a[1], one = a.constant(1);
+  const E sum = maximum(x, y) + unary(logarithm, one + unary(exponential, -abs(x - y)));
+  return where(equal(x, y) & unary_to_bool(Op::kIsInf, x), x, sum);
+}
+
+E logit(const Args& a) { // (self, eps?)
+  const E x = a[1] ? minimum(maximum(a[0], a[1]), 1.0 - a[1]) : a[0];
+  return log(x / (1.0 - x));
+}
+
+E logit_backward(const Args& a) { // (grad_output, self, eps?)
+  const E x = a[1], low = a[2] ? a[2] : a.constant(0);
+  const E outside = a.constant(a[2] ? 0 : std::numeric_limits<double>::quiet_NaN());
+  return where((x < low) | (x > 1.0 - low), outside, a[0] / (x * (1.0 - x)));
+}
+
+E elu_backward(const Args& a) { // (grad_output, alpha, scale, input_scale, is_result, self_or_result)
+  const E g = a[0], negative = a[1] * a[2], y = a[5];
+  const E below = a.attribute(4).toBool() ? g * a[3] * (y + negative) : g * a[3] * negative * exp(y * a[3]);
+  return where(y <= 0.0, below, g * a[2]);
+}
+
+E round_decimals(const Args& a) { // (self, decimals)
+  const int64_t decimals = a.attribute(1).toInt();
+  const double power = std::pow(10.0, static_cast<double>(std::abs(decimals)));
+  return decimals < 0 ? unary(Op::kRound, a[0] / power) * power : unary(Op::kRound, a[0] * power) / power;
+}
+
+E nan_to_num(const Args& a) { // (self, nan?, posinf?, neginf?)
+  if (!c10::isFloatingType(a.dtype)) {
+    return a[0];
+  }
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  double largest = std::numeric_limits<double>::max();
+  switch (a.context.window(0).dtype) {
+    case ScalarType::Float:
+      largest = std::numeric_limits<float>::max();
+      break;
+    case ScalarType::Half:
+      largest = std::numeric_limits<c10::Half>::max();
+      break;
+    case ScalarType::BFloat16:
+      largest = std::numeric_limits<c10::BFloat16>::max();
+      break;
+    default:
+      break;
+  }
+  const E x = a[0], number = a[1] ? a[1] : a.constant(0), high = a[2] ? a[2] : a.constant(largest), low = a[3] ? a[3] : a.constant(-largest);
+  return where(not_equal(x, x), number,
+               where(equal(x, a.constant(infinity)), high, where(equal(x, a.constant(-infinity)), low, x)));
+}
+
+E divide_rounding(const Args& a) { // (self, other, rounding_mode)
+  if (a.attribute(2).toStringRef() == "floor") {
+    return binary(Op::kDivFloor, a[0], a[1]);
+  }
+  return c10::isFloatingType(a.dtype) ? unary(Op::kTrunc, a[0] / a[1]) : a[0] / a[1];
 }
 
 constexpr Kind C = Kind::kCommon, F = Kind::kFloat;
@@ -150,6 +221,16 @@ const Row kRows[] = {
     {"fmax", C, 0, binary_row<Op::kFmax>},
     {"fmin", C, 0, binary_row<Op::kFmin>},
     {"atan2", F, 0, binary_row<Op::kAtan2>},
+    {"div.Tensor_mode", C, 0, divide_rounding},
+    {"floor_divide", C, 0, binary_row<Op::kDivFloor>},
+    {"hypot", C, 0, binary_row<Op::kHypot>},
+    {"nextafter", C, 0, binary_row<Op::kNextAfter>},
+    {"copysign.Tensor", F, 0, binary_row<Op::kCopySign>},
+    {"logaddexp", C, 0, log_add_exp<Op::kExp, Op::kLog>},
+    {"logaddexp2", C, 0, log_add_exp<Op::kExp2, Op::kLog2>},
+    {"xlogy.Tensor", F, 0, xlogy},
+    {"heaviside", C, 0,
+     [](const Args& a) { return where(equal(a[0], a.constant(0)), a[1], cast(a[0] > a.constant(0), a.dtype)); }},
     {"remainder.Tensor", C, 0, binary_row<Op::kRemainder>},
     {"remainder.Scalar", C, 2, binary_row<Op::kRemainder>},
     {"fmod.Tensor", C, 0, binary_row<Op::kFmod>},
@@ -191,14 +272,41 @@ const Row kRows[] = {
     {"bitwise_or.Tensor", C, 0, binary_row<Op::kOr>},
     {"bitwise_xor.Tensor", C, 0, binary_row<Op::kXor>},
     {"bitwise_not", C, 0, unary_row<Op::kBitNot>},
+    {"__lshift__.Scalar", C, 2, binary_row<Op::kShl>},
+    {"__lshift__.Tensor", C, 0, binary_row<Op::kShl>},
+    {"bitwise_left_shift.Tensor", C, 0, binary_row<Op::kShl>},
+    {"__rshift__.Scalar", C, 2, binary_row<Op::kShr>},
+    {"__rshift__.Tensor", C, 0, binary_row<Op::kShr>},
+    {"bitwise_right_shift.Tensor", C, 0, binary_row<Op::kShr>},
+    {"isposinf", C, 0,
+     [](const Args& a) {
+       return c10::isFloatingType(a.dtype) ? equal(a[0], a.constant(std::numeric_limits<double>::infinity()))
+                                           : a.builder.constant(0, ScalarType::Bool);
+     }},
+    {"isneginf", C, 0,
+     [](const Args& a) {
+       return c10::isFloatingType(a.dtype) ? equal(a[0], a.constant(-std::numeric_limits<double>::infinity()))
+                                           : a.builder.constant(0, ScalarType::Bool);
+     }},
+    {"signbit", C, 0,
+     [](const Args& a) {
+       if (a.dtype == ScalarType::Bool) {
+         return a.constant(0);
+       }
+       return (c10::isFloatingType(a.dtype) ? binary(Op::kCopySign, a.constant(1), a[0]) : a[0]) < 0.0;
+     }},
     // unary
     {"neg", C, 0, unary_row<Op::kNeg>},
     {"abs", C, 0, [](const Args& a) { return abs(a[0]); }},
     {"sign", C, 0, [](const Args& a) { return a.dtype == ScalarType::Bool ? a[0] : unary(Op::kSign, a[0]); }},
+    {"sgn", C, 0, [](const Args& a) { return a.dtype == ScalarType::Bool ? a[0] : unary(Op::kSign, a[0]); }},
     {"floor", C, 0, rounding_row<Op::kFloor>},
     {"ceil", C, 0, rounding_row<Op::kCeil>},
     {"trunc", C, 0, rounding_row<Op::kTrunc>},
     {"round", C, 0, rounding_row<Op::kRound>},
+    {"round.decimals", C, 0, round_decimals},
+    {"frac", C, 0, [](const Args& a) { return a[0] - unary(Op::kTrunc, a[0]); }},
+    {"nan_to_num", C, 0, nan_to_num},
     {"exp", F, 0, unary_row<Op::kExp>},
     {"exp2", F, 0, unary_row<Op::kExp2>},
     {"expm1", F, 0, unary_row<Op::kExpm1>},
@@ -224,6 +332,11 @@ const Row kRows[] = {
     {"erf", F, 0, unary_row<Op::kErf>},
     {"erfc", F, 0, unary_row<Op::kErfc>},
     {"sigmoid", F, 0, unary_row<Op::kSigmoid>},
+    {"erfinv", F, 0, unary_row<Op::kErfinv>},
+    {"lgamma", F, 0, unary_row<Op::kLgamma>},
+    {"digamma", F, 0, unary_row<Op::kDigamma>},
+    {"logit", F, 0, logit},
+    {"logit_backward", C, 0, logit_backward},
     // activations
     {"relu", C, 0, [](const Args& a) { return a.dtype == ScalarType::Bool ? a[0] : maximum(a[0], a.constant(0)); }},
     {"gelu", C, 0, gelu},
@@ -249,6 +362,7 @@ const Row kRows[] = {
     {"leaky_relu_backward", C, 0, [](const Args& a) { return where(a[1] > 0.0, a[0], a[0] * a[2]); }},
     {"elu", C, 0,
      [](const Args& a) { return where(a[0] > 0.0, a[0] * a[2], unary(Op::kExpm1, a[0] * a[3]) * a[1] * a[2]); }},
+    {"elu_backward", C, 0, elu_backward},
     {"softplus", C, 0, softplus},
     {"softplus_backward", C, 0,
      [](const Args& a) {
@@ -258,6 +372,14 @@ const Row kRows[] = {
     {"mish", C, 0, [](const Args& a) { return a[0] * tanh(log1p(exp(a[0]))); }},
     {"threshold", C, 0, [](const Args& a) { return where(a[0] <= a[1], a[2], a[0]); }},
     {"threshold_backward", C, 0, [](const Args& a) { return where(a[1] <= a[2], a.constant(0), a[0]); }},
+    {"hardshrink", C, 0, [](const Args& a) { return where((a[0] >= -a[1]) & (a[0] <= a[1]), a.constant(0), a[0]); }},
+    {"hardshrink_backward", C, 0, [](const Args& a) { return where((a[1] >= -a[2]) & (a[1] <= a[2]), a.constant(0), a[0]); }},
+    {"softshrink", C, 0,
+     [](const Args& a) { return where(a[0] > a[1], a[0] - a[1], where(a[0] < -a[1], a[0] + a[1], a[0] * 0)); }},
+    {"softshrink_backward", C, 0, [](const Args& a) { return where((a[1] >= -a[2]) & (a[1] <= a[2]), a.constant(0), a[0]); }},
+    {"_prelu_kernel", C, 0, [](const Args& a) { return where(a[0] > 0.0, a[0], a[1] * a[0]); }},
+    {"log_sigmoid_backward", C, 0, [](const Args& a) { return a[0] * (1.0 - sigmoid(a[1])); }},
+    {"native_dropout_backward", Kind::kFirst, 0, [](const Args& a) { return a[0] * cast(a[1], a.dtype) * a[2]; }},
     // copies and fills; argument 0 of fills and of copy gives the shape only
     {"clone", Kind::kFirst, 0, [](const Args& a) { return a[0]; }},
 };
@@ -396,6 +518,36 @@ bool lower_fill(LoweringContext& c) {
   return true;
 }
 
+// Rounding division; without a mode it is true division, which promotes otherwise.
+bool lower_divide_mode(LoweringContext& c) {
+  return !c.node.args[2].is_none() && lower_row(c);
+}
+
+bool lower_log_sigmoid(LoweringContext& c) { // (self) -> (output, buffer)
+  if (!loopable(c)) {
+    return false;
+  }
+  LoopBuilder b(c, "log_sigmoid", c.write(0).sizes, c.write(0).sizes.size());
+  const E x = b.load(c.node.args[0].index);
+  const E z = exp(-abs(x));
+  b.store(c.node.writes[0], minimum(x, b.constant(0, x.dtype())) - log1p(z));
+  b.store(c.node.writes[1], z);
+  b.finish();
+  return true;
+}
+
+bool lower_prelu_backward(LoweringContext& c) { // (grad_output, self, weight) -> (grad_self, grad_weight before it is summed)
+  if (!loopable(c)) {
+    return false;
+  }
+  LoopBuilder b(c, "prelu_backward", c.write(0).sizes, c.write(0).sizes.size());
+  const E g = b.load(c.node.args[0].index), x = b.load(c.node.args[1].index), w = b.load(c.node.args[2].index);
+  b.store(c.node.writes[0], where(x > 0.0, g, w * g));
+  b.store(c.node.writes[1], where(x > 0.0, b.constant(0, x.dtype()), x * g));
+  b.finish();
+  return true;
+}
+
 // The element's place in logical order: what random streams are numbered by.
 E linear_index(LoopBuilder& b) {
   E linear = b.constant(0, ScalarType::Long);
@@ -475,7 +627,10 @@ std::vector<LoweringRow> pointwise_lowerings() {
                                 {"fill.Scalar", &lower_fill},       {"fill.Tensor", &lower_fill},
                                 {"zero", &lower_fill},              {"uniform", &lower_uniform},
                                 {"normal_functional", &lower_normal}, {"bernoulli.p", &lower_bernoulli},   {"bernoulli", &lower_bernoulli_self},
-                                {"native_dropout", &lower_dropout}};
+                                {"native_dropout", &lower_dropout},
+                                {"div.Tensor_mode", &lower_divide_mode},
+                                {"log_sigmoid_forward", &lower_log_sigmoid},
+                                {"_prelu_kernel_backward", &lower_prelu_backward}};
   for (const Row& row : kRows) {
     rows.push_back({row.name, &lower_row});
   }

@@ -138,6 +138,34 @@ void pointwise(InferContext& c, Promote promote, uint64_t scalars) {
   c.returns.push_back(iterator.meta);
 }
 
+// Computed as other - self: the order of the operands decides the strides.
+void rsub(InferContext& c) {
+  c10::SmallVector<Arg, 3> turned{c.args[1], c.args[0]};
+  InferContext other{c.op, turned, c.windows, c.list_items, c.scalars, c.returns};
+  pointwise(other, Promote::kCommon, 0);
+}
+
+void divide_mode(InferContext& c) { // (self, other, rounding_mode?)
+  pointwise(c, c.has(2) ? Promote::kCommon : Promote::kFloat, 0);
+}
+
+void power_of_number(InferContext& c) {
+  pointwise(c, Promote::kCommon, 1);
+  const auto s = c10::contiguous_strides(c.returns[0].sizes);
+  c.returns[0].strides.assign(s.begin(), s.end());
+}
+
+void masked_fill(InferContext& c) {
+  pointwise(c, Promote::kFirst, 0);
+  const auto s = c10::contiguous_strides(c.returns[0].sizes);
+  c.returns[0].strides.assign(s.begin(), s.end());
+}
+
+void two_alike(InferContext& c) {
+  pointwise(c, Promote::kCommon, 0);
+  c.returns.push_back(c.returns[0]);
+}
+
 void like_self(InferContext& c) {
   const Window& w = c.window(0);
   c.returns.push_back({true, w.dtype, w.sizes, w.strides});

@@ -19,6 +19,12 @@ void pointwise(InferContext& c) {
   pointwise(c, P, Scalars);
 }
 
+void rsub(InferContext& c);
+void divide_mode(InferContext& c); // div with rounding_mode
+void power_of_number(InferContext& c); // pow(number, tensor)
+void masked_fill(InferContext& c);
+void two_alike(InferContext& c); // two returns with the metas of a pointwise result
+
 void like_self(InferContext& c); // the metas of argument 0: fill, copy, random fills
 void clone(InferContext& c);
 void dropout(InferContext& c); // (out, mask)
@@ -63,9 +69,19 @@ void embedding_backward(InferContext& c);
 void index_select(InferContext& c);
 void gather(InferContext& c);
 void cat(InferContext& c);
+void dense_self(InferContext& c); // the size and dtype of argument 0, contiguous
+void glu(InferContext& c);
+void upsample_nearest(InferContext& c);
+void from_sizes(InferContext& c, size_t arg); // the dtype of argument 0, sizes from an argument, contiguous
+template <size_t Arg>
+void from_sizes(InferContext& c) {
+  from_sizes(c, Arg);
+}
 
 void loss(InferContext& c); // mse_loss and its kin: (input, target, reduction)
 void loss_backward(InferContext& c); // (grad, input, ...): like input
+void cross_entropy(InferContext& c); // (input, target, weight?, reduction)
+void nll_loss2d_forward(InferContext& c);
 void nll_loss_forward(InferContext& c);
 void nll_loss_backward(InferContext& c);
 

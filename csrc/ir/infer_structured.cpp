@@ -485,11 +485,46 @@ void cat(InferContext& c) { // (tensors, dim)
   c.returns.push_back(image(dtype, out, channels_last));
 }
 
+void dense_self(InferContext& c) {
+  c.returns.push_back(contiguous(c.window(0).dtype, c.window(0).sizes));
+}
+
+void from_sizes(InferContext& c, size_t arg) {
+  c.returns.push_back(contiguous(c.window(0).dtype, c.value(arg).toIntVector()));
+}
+
+void glu(InferContext& c) { // (self, dim)
+  const Window& x = c.window(0);
+  TORCH_CHECK(!x.sizes.empty(), "[", c.op.name, "] does not support 0-dimensional tensors");
+  Window half = x;
+  int64_t& n = half.sizes[static_cast<size_t>(at::maybe_wrap_dim(c.value(1).toInt(), static_cast<int64_t>(x.sizes.size())))];
+  TORCH_CHECK(n % 2 == 0, "[", c.op.name, "] halving dimension must be even, but dimension ", c.value(1).toInt(), " is size ", n);
+  n /= 2;
+  c.returns.push_back(like(half));
+}
+
+void upsample_nearest(InferContext& c) { // (self [N, C, H, W], output_size, scales_h?, scales_w?)
+  check_dims(c, 0, 4, "input");
+  const Window& x = c.window(0);
+  const std::vector<int64_t> size = c.value(1).toIntVector();
+  TORCH_CHECK(size.size() == 2 && size[0] > 0 && size[1] > 0 && x.sizes[2] > 0 && x.sizes[3] > 0, "[", c.op.name,
+              "] input and output sizes should be greater than 0, but got input ", c10::IntArrayRef(x.sizes), " and output ", size);
+  c.returns.push_back(image(x.dtype, DimVector{x.sizes[0], x.sizes[1], size[0], size[1]}, is_channels_last(x)));
+}
+
 void loss(InferContext& c) { // (self, target, reduction)
   pointwise(c, Promote::kCommon, 0);
   if (c.value(2).toInt() != 0) {
     c.returns[0] = contiguous(c.returns[0].dtype, {});
   }
+}
+
+void cross_entropy(InferContext& c) { // (self, target, weight?, reduction)
+  const Window &x = c.window(0), &y = c.window(1);
+  TORCH_CHECK(x.sizes == y.sizes, "[", c.op.name, "] got a target of size ", c10::IntArrayRef(y.sizes), ", expected the input's, ",
+              c10::IntArrayRef(x.sizes));
+  TORCH_CHECK(x.dtype == y.dtype, "[", c.op.name, "] got a target of dtype ", y.dtype, ", expected the input's, ", x.dtype);
+  c.returns.push_back(c.value(3).toInt() != 0 ? contiguous(x.dtype, {}) : like(x));
 }
 
 void loss_backward(InferContext& c) {
@@ -505,6 +540,18 @@ void nll_loss_forward(InferContext& c) { // (self, target, weight?, reduction, i
               c10::IntArrayRef(x.sizes), " and target ", c10::IntArrayRef(t.sizes));
   const bool reduce = c.value(3).toInt() != 0 || x.sizes.size() == 1;
   c.returns.push_back(contiguous(x.dtype, reduce ? DimVector{} : DimVector{x.sizes[0]}));
+  c.returns.push_back(contiguous(x.dtype, {}));
+}
+
+void nll_loss2d_forward(InferContext& c) { // (self [N, C, H, W], target [N, H, W], weight?, reduction, ignore_index)
+  check_dims(c, 0, 4, "input");
+  check_dims(c, 1, 3, "target");
+  const Window &x = c.window(0), &t = c.window(1);
+  TORCH_CHECK(t.dtype == c10::ScalarType::Long || t.dtype == c10::ScalarType::Byte, "[", c.op.name, "] got a target of dtype ", t.dtype,
+              ", expected int64");
+  TORCH_CHECK(t.sizes[0] == x.sizes[0] && t.sizes[1] == x.sizes[2] && t.sizes[2] == x.sizes[3], "[", c.op.name,
+              "] size mismatch: got input ", c10::IntArrayRef(x.sizes), " and target ", c10::IntArrayRef(t.sizes));
+  c.returns.push_back(contiguous(x.dtype, c.value(3).toInt() != 0 ? DimVector{} : t.sizes));
   c.returns.push_back(contiguous(x.dtype, {}));
 }
 

@@ -47,9 +47,9 @@ enum class Primitive : uint8_t {
   // out = zeros; out[indices[i], :] += grad[i, :] (skipping padding_idx). reads: grad [I, D], indices [I]; writes: out [V, D]
   // ints: padding_idx (-1: none), scale_grad_by_freq
   kEmbeddingBackward,
-  // out (already holding its values) [.., index along dim, ..] += src. reads: index, src; writes: out; ints: dim
+  // out (already holding its values) [.., index along dim, ..] += src. reads: index, src, out (tells passes that old bytes are used); writes: out; ints: dim
   kScatterAdd,
-  // out[indices...] = or += values, as index_put_. reads: values, then one index per indexed dim (kNone: full slice); writes: out;
+  // out[indices...] = or += values, as index_put_. reads: values, then one index per dim of out (kNone: full slice), then out itself; writes: out;
   // ints: accumulate
   kIndexPut,
 };

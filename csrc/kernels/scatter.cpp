@@ -212,7 +212,7 @@ class IndexPutStep final : public LibraryStep {
     const Operand& out = call.writes[0];
     // The indexed dims' shape (all indices broadcast), and where it stands among the dims of the values.
     size_t first = ir::kNone, last = 0;
-    for (size_t d = 0; d + 1 < call.reads.size(); ++d) {
+    for (size_t d = 0; d < out.sizes.size() && d + 1 < call.reads.size(); ++d) {
       if (present(call.reads[d + 1])) {
         first = first == ir::kNone ? d : first;
         last = d;
@@ -337,13 +337,13 @@ bool scatter_supported(const LibraryCall& call) {
           call.reads[0].sizes.size() == out.sizes.size() && call.reads[1].sizes.size() == out.sizes.size();
     default: {
       bool any = false;
-      for (size_t i = 1; i < call.reads.size(); ++i) {
+      for (size_t i = 1; i <= out.sizes.size() && i < call.reads.size(); ++i) {
         any = any || present(call.reads[i]);
         if (present(call.reads[i]) && !is_index(call.reads[i])) {
           return false; // a mask selects as many elements as its data say
         }
       }
-      return any && has_type(out.dtype) && call.reads[0].dtype == out.dtype && call.reads.size() - 1 <= out.sizes.size();
+      return any && has_type(out.dtype) && call.reads[0].dtype == out.dtype;
     }
   }
 }

@@ -217,6 +217,41 @@ HPU_INLINE float exp_sum(float* y, int64_t n, float shift) {
   return simd::sum<W>(total) + rest;
 }
 
+template <int W>
+HPU_INLINE float max_of(const float* y, int64_t n) {
+  float best = -__builtin_inff();
+  int64_t i = 0;
+  if (n >= W) {
+    typename Vec<W>::f32 m;
+    simd::load<W>(y, m);
+    for (i = W; i + W <= n; i += W) {
+      typename Vec<W>::f32 v;
+      simd::load<W>(y + i, v);
+      m = v > m ? v : m;
+    }
+    for (int j = 0; j < W; ++j) {
+      best = m[j] > best ? m[j] : best;
+    }
+  }
+  for (; i < n; ++i) {
+    best = y[i] > best ? y[i] : best;
+  }
+  return best;
+}
+
+template <int W>
+HPU_INLINE void scale(float* y, int64_t n, float factor) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) {
+    typename Vec<W>::f32 v;
+    simd::load<W>(y + i, v);
+    simd::store<W>(y + i, v * factor);
+  }
+  for (; i < n; ++i) {
+    y[i] *= factor;
+  }
+}
+
 template <typename T>
 void rows_base(const Tile& t) {
   by_rows<T, 4, 2>(t);
@@ -250,6 +285,26 @@ HPU_AVX2 float exp_sum_avx2(float* y, int64_t n, float shift) {
 }
 HPU_AVX512 float exp_sum_avx512(float* y, int64_t n, float shift) {
   return exp_sum<16>(y, n, shift);
+}
+
+float max_base(const float* y, int64_t n) {
+  return max_of<4>(y, n);
+}
+HPU_AVX2 float max_avx2(const float* y, int64_t n) {
+  return max_of<8>(y, n);
+}
+HPU_AVX512 float max_avx512(const float* y, int64_t n) {
+  return max_of<16>(y, n);
+}
+
+void scale_base(float* y, int64_t n, float factor) {
+  scale<4>(y, n, factor);
+}
+HPU_AVX2 void scale_avx2(float* y, int64_t n, float factor) {
+  scale<8>(y, n, factor);
+}
+HPU_AVX512 void scale_avx512(float* y, int64_t n, float factor) {
+  scale<16>(y, n, factor);
 }
 
 template <typename T>
@@ -295,6 +350,18 @@ float exp_and_sum(float* y, int64_t n, float shift) {
   using F = float (*)(float*, int64_t, float);
   static const F f = simd::select<F>(exp_sum_base, exp_sum_avx2, exp_sum_avx512);
   return f(y, n, shift);
+}
+
+float row_max(const float* y, int64_t n) {
+  using F = float (*)(const float*, int64_t);
+  static const F f = simd::select<F>(max_base, max_avx2, max_avx512);
+  return f(y, n);
+}
+
+void scale_row(float* y, int64_t n, float factor) {
+  using F = void (*)(float*, int64_t, float);
+  static const F f = simd::select<F>(scale_base, scale_avx2, scale_avx512);
+  f(y, n, factor);
 }
 
 void transpose_block(const void* src, c10::ScalarType dtype, int64_t rows, int64_t cols, int64_t src_row, float* dst, int64_t dst_row) {

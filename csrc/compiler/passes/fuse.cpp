@@ -28,6 +28,9 @@ bool is_load(const Expr& e) {
 bool is_reduction(const Expr& e) {
   return e.op >= Op::kReduceSum;
 }
+bool finds_index(const Expr& e) {
+  return e.op == Op::kReduceArgMin || e.op == Op::kReduceArgMax;
+}
 bool has_reduction(const Loop& loop) {
   return std::any_of(loop.exprs.begin(), loop.exprs.end(), is_reduction);
 }
@@ -224,6 +227,14 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
         order.push_back(d);
       }
     }
+    // What counts along the reduced dims must go on counting in their order.
+    std::vector<size_t> counted;
+    for (size_t d = producer.kept; d < producer.sizes.size(); ++d) {
+      counted.insert(counted.end(), producer_digits[d].begin(), producer_digits[d].end());
+    }
+    if (!std::is_sorted(counted.begin(), counted.end()) && std::any_of(producer.exprs.begin(), producer.exprs.end(), finds_index)) {
+      return std::nullopt;
+    }
     return reorder(std::move(pair), sizes, order, rows, consumer_reduces, kept, consumer_digits, producer_digits);
   }
   if (free_dims.empty()) {
@@ -271,19 +282,27 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
     return std::nullopt;
   }
   Loop out = first;
-  const auto base_access = static_cast<int64_t>(first.accesses.size());
+  const size_t base_access = first.accesses.size();
   const auto base_scalar = static_cast<int64_t>(first.scalars.size());
   out.accesses.insert(out.accesses.end(), second.accesses.begin(), second.accesses.end());
-  // One access for one map.
-  std::vector<int64_t> access(second.accesses.size());
+  // One access for one map: what one loop loads or stores through one window the other may reach through another.
+  std::vector<int64_t> access(out.accesses.size());
   for (size_t i = 0; i < access.size(); ++i) {
-    access[i] = base_access + static_cast<int64_t>(i);
-    for (size_t k = 0; k < first.accesses.size(); ++k) {
-      if (same_map(graph, second.accesses[i], first.accesses[k])) {
+    access[i] = static_cast<int64_t>(i);
+    for (size_t k = 0; k < i; ++k) {
+      if (access[k] == static_cast<int64_t>(k) && same_map(graph, out.accesses[i], out.accesses[k])) {
         access[i] = static_cast<int64_t>(k);
         break;
       }
     }
+  }
+  for (Expr& e : out.exprs) {
+    if (is_load(e)) {
+      e.imm_i = access[static_cast<size_t>(e.imm_i)];
+    }
+  }
+  for (Store& s : out.stores) {
+    s.access = static_cast<uint32_t>(access[s.access]);
   }
   out.scalars.insert(out.scalars.end(), second.scalars.begin(), second.scalars.end());
   out.scalar_ids.insert(out.scalar_ids.end(), second.scalar_ids.begin(), second.scalar_ids.end());
@@ -301,13 +320,12 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
   }
   // What the first loop has stored, by access.
   std::map<int64_t, ExprId> stored;
-  for (const Store& s : first.stores) {
+  for (const Store& s : out.stores) {
     if (s.at != codegen::kNoExpr) {
       return std::nullopt;
     }
     stored[s.access] = s.value;
   }
-  const auto first_point = point_level(first);
   std::vector<ExprId> renamed(second.exprs.size());
   for (size_t i = 0; i < second.exprs.size(); ++i) {
     Expr e = second.exprs[i];
@@ -317,7 +335,7 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
       }
     }
     if (is_load(e)) {
-      e.imm_i = access[static_cast<size_t>(e.imm_i)];
+      e.imm_i = access[base_access + static_cast<size_t>(e.imm_i)];
       if (e.op == Op::kLoad) {
         if (auto it = stored.find(e.imm_i); it != stored.end()) {
           const Access& a = out.accesses[static_cast<size_t>(e.imm_i)];
@@ -337,7 +355,7 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
   }
   for (const Store& s : second.stores) {
     Store t = s;
-    t.access = static_cast<uint32_t>(access[s.access]);
+    t.access = static_cast<uint32_t>(access[base_access + s.access]);
     t.value = renamed[static_cast<size_t>(s.value)];
     if (t.at != codegen::kNoExpr) {
       t.at = renamed[static_cast<size_t>(t.at)];

@@ -1,0 +1,164 @@
+// Compiling and running as a whole: the cache, threads, names, many loops in one module, code that is freed.
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "csrc/codegen/plan.h"
+#include "test/cpp/codegen/harness.h"
+
+namespace torch_hpu::codegen {
+namespace {
+
+Loop scaled_copy(int64_t n, double factor, const std::string& name) {
+  LoopBuilder b(name, {n}, 1);
+  b.store(1, S::Float, {1}, b.binary(Op::kMul, b.load(0, S::Float, {1}), b.constant(S::Float, factor)));
+  return b.loop;
+}
+
+TEST(Kernel, HostIsDescribed) {
+  EXPECT_NE(host_description().find("width="), std::string::npos);
+}
+
+TEST(Kernel, EqualStructureCompilesOnce) {
+  using Clock = std::chrono::steady_clock;
+  const Loop loop = scaled_copy(1234567, 1.25, "first");
+  const auto start = Clock::now();
+  compile({loop});
+  const auto compiled = Clock::now();
+  Loop renamed = loop;
+  renamed.name = "second";
+  compile({renamed});
+  const auto cached = Clock::now();
+  EXPECT_LT((cached - compiled) * 10, compiled - start);
+}
+
+TEST(Kernel, ErrorsCarryTheNameOfTheLoopThatRan) {
+  for (const char* name : {"one", "other"}) {
+    LoopBuilder b(name, {3}, 1);
+    b.store(0, S::Long, {1}, b.expr(Op::kCheckIndex, S::Long, b.binary(Op::kAdd, b.index(0), b.constant(S::Long, 2)), kNoExpr, kNoExpr, 4));
+    Memory m;
+    m.add(S::Long, 3);
+    EXPECT_EQ(expect_agrees(b.loop, m), std::string("index out of range in ") + name);
+  }
+}
+
+TEST(Kernel, ManyLoopsInOneModule) {
+  std::vector<Loop> loops;
+  for (int i = 0; i < 20; ++i) {
+    loops.push_back(scaled_copy(50 + i % 10, i % 10 + 1, "loop" + std::to_string(i))); // each structure twice
+  }
+  const auto kernels = compile(loops);
+  ASSERT_EQ(kernels.size(), 20u);
+  for (int i = 0; i < 20; ++i) {
+    Memory m;
+    m.add(S::Float, std::vector<double>(60, 3));
+    m.add(S::Float, std::vector<double>(60, 0));
+    kernels[i]->run(m.pointers().data(), nullptr, nullptr);
+    EXPECT_EQ(m.data<float>(1)[49 + i % 10], 3.0f * (i % 10 + 1));
+    EXPECT_EQ(m.data<float>(1)[50 + i % 10], 0.0f);
+  }
+}
+
+TEST(Kernel, RunsOnSeveralThreads) {
+  const int threads = at::get_num_threads();
+  for (int64_t n : {int64_t{1}, int64_t{1000}, int64_t{1000003}}) {
+    for (int t : {1, 2, 5}) {
+      at::set_num_threads(t);
+      Memory m;
+      m.add(S::Float, n);
+      m.add(S::Float, n);
+      expect_agrees(scaled_copy(n, 0.5, "scaled"), m, {0, 0});
+    }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(Kernel, CompilesOnSeveralThreadsAtOnce) {
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10; ++i) {
+        const int64_t n = 300 + (i + t) % 12;
+        const auto kernel = compile({scaled_copy(n, 2, "concurrent")})[0];
+        std::vector<float> x(n, 1.5f), y(n, 0);
+        std::byte* pointers[] = {reinterpret_cast<std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data())};
+        kernel->run(pointers, nullptr, nullptr);
+        good += y[n - 1] == 3.0f;
+      }
+    });
+  }
+  for (std::thread& t : threads) {
+    t.join();
+  }
+  EXPECT_EQ(good, 40);
+}
+
+int64_t resident_pages() {
+  std::ifstream f("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  f >> size >> resident;
+  return resident;
+}
+
+TEST(Kernel, DroppedCodeIsFreed) { // far more kernels than the cache holds
+  const auto make = [](int64_t first) {
+    std::vector<Loop> loops;
+    for (int64_t i = 0; i < 100; ++i) {
+      LoopBuilder b("tiny", {}, 0);
+      b.store(0, S::Long, {}, b.constant(S::Long, static_cast<double>(first + i)));
+      loops.push_back(b.loop);
+    }
+    return compile(loops);
+  };
+  int64_t n = 0;
+  for (; n < 3000; n += 100) {
+    make(n);
+  }
+  const int64_t before = resident_pages();
+  for (; n < 6000; n += 100) {
+    make(n);
+  }
+  EXPECT_LT(resident_pages() - before, 1500); // 3000 kernels would be a page each at least, and their modules more
+}
+
+TEST(Kernel, TinyKernelsCostLittle) {
+  Memory m;
+  m.add(S::Float, 4);
+  m.add(S::Float, 4);
+  const auto kernel = compile({scaled_copy(4, 2, "tiny")})[0];
+  const std::vector<std::byte*> pointers = m.pointers();
+  double best = 1e9;
+  for (int round = 0; round < 50; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 1000; ++i) {
+      kernel->run(pointers.data(), nullptr, nullptr);
+    }
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 1000);
+  }
+  EXPECT_LT(best, 100e-9);
+}
+
+TEST(Plan, MergesAndSortsDims) {
+  LoopBuilder b("nhwc", {2, 3, 4, 5}, 4); // written in the order n c h w over memory n h w c
+  const std::vector<int64_t> strides{60, 1, 15, 3};
+  b.store(1, S::Float, strides, b.unary(Op::kNeg, b.load(0, S::Float, strides)));
+  const Plan plan = make_plan(b.loop, 64);
+  EXPECT_EQ(plan.rank(), 1);
+  EXPECT_EQ(plan.loop.sizes[0], 120);
+  EXPECT_EQ(plan.loop.accesses[0].strides[0], 1);
+}
+
+TEST(Plan, ShortRowsBecomeColumns) {
+  LoopBuilder b("short_rows", {10000, 3}, 1);
+  b.store(1, S::Float, {1, 0}, b.unary(Op::kReduceSum, b.load(0, S::Float, {3, 1})));
+  EXPECT_FALSE(make_plan(b.loop, 64).row_mode);
+  LoopBuilder c("rows", {10000, 300}, 1);
+  c.store(1, S::Float, {1, 0}, c.unary(Op::kReduceSum, c.load(0, S::Float, {300, 1})));
+  EXPECT_TRUE(make_plan(c.loop, 64).row_mode);
+}
+
+} // namespace
+} // namespace torch_hpu::codegen
