@@ -124,3 +124,17 @@ void fallback(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::ji
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
   m.fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>());
 }
+
+namespace {
+
+// The in-tree device type that shares this backend's name.
+void in_tree_type(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack*) {
+  TORCH_CHECK(false, "[", op.operator_name(), "] torch::kHPU names PyTorch's in-tree HPU device type, which belongs to another backend. Tensors of"
+              " this one live on torch_hpu::kDevice (include <torch_hpu/device.h>) or torch::Device(\"hpu\").");
+}
+
+} // namespace
+
+TORCH_LIBRARY_IMPL(_, HPU, m) {
+  m.fallback(torch::CppFunction::makeFromBoxedFunction<&in_tree_type>());
+}

@@ -58,8 +58,20 @@ Operand shaped(Operand (*f)(Operand), const Operand& o) {
   return f == nullptr ? o : f(o);
 }
 
-bool same_window(const Operand& a, const Operand& b) {
-  return a.buffer == b.buffer && a.dtype == b.dtype && a.offset == b.offset && a.sizes == b.sizes && a.strides == b.strides;
+// Alpha and beta as run-time arguments; false for complex ones. -1: the op has none.
+bool factors(const LoweringContext& c, const Product& p, kernels::LibraryCall& call) {
+  for (int argument : {p.alpha, p.beta}) {
+    if (argument < 0) {
+      continue;
+    }
+    const ir::Arg& arg = c.node.args[static_cast<size_t>(argument)];
+    if (arg.kind != ir::Arg::Kind::kScalar || c.graph.scalars[arg.index].category == ir::ScalarCategory::kComplex) {
+      return false;
+    }
+    call.scalars.push_back(arg.index);
+    call.floats.push_back(c.graph.scalars[arg.index].category == ir::ScalarCategory::kFloat ? 0 : 1);
+  }
+  return true;
 }
 
 bool lower_product(LoweringContext& c, const Product& p) {
@@ -67,6 +79,10 @@ bool lower_product(LoweringContext& c, const Product& p) {
     return false;
   }
   CallBuilder builder(c, Primitive::kMatmul);
+  const bool has_bias = p.bias >= 0 && !c.node.args[static_cast<size_t>(p.bias)].is_none();
+  if (!factors(c, p, builder.call) || (has_bias && !is_tensor(c, static_cast<size_t>(p.bias)))) {
+    return false;
+  }
   const c10::ScalarType dtype = c.window(p.first).dtype;
   for (size_t i : {p.first, p.first + 1}) {
     const Operand o = shaped(i == p.first ? p.a : p.b, builder.argument(i));
@@ -74,11 +90,8 @@ bool lower_product(LoweringContext& c, const Product& p) {
   }
   Operand bias;
   bool accumulate = false;
-  if (p.bias >= 0 && !c.node.args[static_cast<size_t>(p.bias)].is_none()) {
+  if (has_bias) {
     const auto i = static_cast<size_t>(p.bias);
-    if (!is_tensor(c, i)) {
-      return false;
-    }
     // In place, self is what out holds already.
     const ir::Window &self = c.window(i), &out = c.write(0);
     accumulate = self.buffer == out.buffer && self.offset == out.offset && self.dtype == out.dtype && self.sizes == out.sizes &&
@@ -92,21 +105,6 @@ bool lower_product(LoweringContext& c, const Product& p) {
   builder.call.ints = {accumulate};
   if (accumulate) {
     builder.call.reads.push_back(builder.call.writes[0]); // so that passes see the old bytes being used
-  }
-  for (int argument : {p.alpha, p.beta}) {
-    if (argument < 0) {
-      continue;
-    }
-    const ir::Arg& arg = c.node.args[static_cast<size_t>(argument)];
-    if (arg.kind != ir::Arg::Kind::kScalar) {
-      return false;
-    }
-    const ir::ScalarCategory category = c.graph.scalars[arg.index].category;
-    if (category == ir::ScalarCategory::kComplex) {
-      return false;
-    }
-    builder.call.scalars.push_back(arg.index);
-    builder.call.floats.push_back(category == ir::ScalarCategory::kFloat ? 0 : 1);
   }
   return builder.commit();
 }

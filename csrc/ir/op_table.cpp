@@ -52,7 +52,7 @@ constexpr OpRow kRows[] = { // constant: ops are registered before dynamic initi
     {"softplus_backward", L, common}, {"mish", L, common}, {"threshold", L, common}, {"threshold_backward", L, common},
     {"elu_backward", L, common}, {"hardshrink", L, common}, {"hardshrink_backward", L, common}, {"softshrink", L, common},
     {"softshrink_backward", L, common}, {"_prelu_kernel", L, common}, {"_prelu_kernel_backward", L, rules::two_alike},
-    {"log_sigmoid_forward", L, rules::two_alike}, {"log_sigmoid_backward", L, common}, {"native_dropout_backward", L, first},
+    {"log_sigmoid_forward", L, rules::log_sigmoid}, {"log_sigmoid_backward", L, common}, {"native_dropout_backward", L, first},
     {"glu", L, rules::glu}, {"glu_backward", L, rules::loss_backward},
     // copies and fills
     {"clone", L, rules::clone}, {"copy", L, rules::like_self}, {"fill.Scalar", L, rules::like_self}, {"fill.Tensor", L, rules::like_self},
@@ -89,8 +89,8 @@ constexpr OpRow kRows[] = { // constant: ops are registered before dynamic initi
     {"embedding_dense_backward", Lib, rules::embedding_backward},
     // indexing
     {"embedding", L, rules::embedding}, {"index_select", L, rules::index_select}, {"gather", L, rules::gather}, {"cat", L, rules::cat},
-    {"tril", L, rules::dense_self}, {"triu", L, rules::dense_self}, {"flip", L, rules::clone}, {"roll", L, rules::dense_self},
-    {"select_backward", L, rules::from_sizes<1>}, {"slice_scatter", L, rules::clone}, {"select_scatter", L, rules::clone},
+    {"tril", L, rules::dense_self}, {"triu", L, rules::dense_self}, {"flip", L, rules::empty_like}, {"roll", L, rules::dense_self},
+    {"select_backward", L, rules::from_sizes<1>}, {"slice_scatter", L, rules::empty_like}, {"select_scatter", L, rules::empty_like},
     {"upsample_nearest2d", L, rules::upsample_nearest, 12},
     // losses and optimizers
     {"mse_loss", L, rules::loss}, {"mse_loss_backward", L, rules::loss_backward}, {"smooth_l1_loss", L, rules::loss},

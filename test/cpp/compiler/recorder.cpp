@@ -86,7 +86,7 @@ std::vector<at::Tensor> Recorder::call(const char* name, std::vector<c10::IValue
 void Recorder::into(const at::Tensor& destination, const char* name, std::vector<c10::IValue> args) {
   buffer(destination, false);
   for (const c10::IValue& a : args) {
-    if (a.isTensor()) {
+    if (a.isTensor() && a.toTensor().defined()) {
       buffer(a.toTensor(), false);
     }
   }
@@ -136,7 +136,7 @@ void Recorder::add_node(const char* name, std::vector<c10::IValue> args, const s
     ir::Arg& arg = node.args.emplace_back();
     const c10::TypeKind type = without_optional(schema[i].real_type())->kind();
     const bool number = type == c10::TypeKind::NumberType || type == c10::TypeKind::FloatType;
-    if (args[i].isNone()) {
+    if (args[i].isNone() || (args[i].isTensor() && !args[i].toTensor().defined())) {
       arg.kind = ir::Arg::Kind::kNone;
     } else if (args[i].isTensor()) {
       arg.kind = ir::Arg::Kind::kWindow;
