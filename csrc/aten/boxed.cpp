@@ -51,6 +51,17 @@ bool takes_host_indices(const ir::OpInfo& op) {
       op.name == "aten::_unsafe_index.Tensor" || op.name == "aten::_unsafe_index_put";
 }
 
+// Whether a mask is among the indices of x[...]: then the size of the result depends on data.
+bool indexed_by_mask(const c10::IValue& indices) {
+  for (const c10::IValue& item : indices.toListRef()) {
+    if (!item.isNone() && item.toTensor().defined() &&
+        (item.toTensor().scalar_type() == c10::ScalarType::Bool || item.toTensor().scalar_type() == c10::ScalarType::Byte)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // A dtype that `_copy` could not store silently: the ATen rule for in-place results.
 void check_cast(const ir::OpInfo& op, c10::ScalarType from, c10::ScalarType to) {
   TORCH_CHECK(c10::canCast(from, to), "[", op.name, "] result type ", from, " can't be cast to the desired output type ", to);
@@ -148,6 +159,7 @@ BoxedKernel::BoxedKernel(const c10::OperatorHandle& handle)
     out_ = schema.arguments().size() > recorded_args_;
     in_place_ = !out_;
   }
+  may_be_masked_ = recorded_->name == "aten::index.Tensor";
 }
 
 void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKeySet, Stack* stack) const {
@@ -158,7 +170,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
   const ir::OpInfo& op = *recorded_;
 
   if (info_->op_class == ir::OpClass::kBreaking || op.op_class == ir::OpClass::kBreaking || !returns_tensors(schema) ||
-      (info_->is_view && info_->mutated.empty())) {
+      (info_->is_view && info_->mutated.empty()) || (may_be_masked_ && indexed_by_mask((*stack)[begin + 1]))) {
     count(Counter::kBreakingCalls);
     count_detail(Counter::kBreakingCalls, info_->name);
     run_now(*info_, handle, stack);

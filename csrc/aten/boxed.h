@@ -23,6 +23,7 @@ class BoxedKernel final : public c10::OperatorKernel {
   std::vector<Kind> kinds_; // by argument of the schema
   size_t recorded_args_; // arguments that the recorded op takes; out arguments follow
   bool in_place_ = false; // functional form, destination = argument 0
+  bool may_be_masked_ = false; // index.Tensor: breaks the graph when an index is a mask
   bool out_ = false; // functional form, destinations = the out arguments
 };
 

@@ -13,6 +13,8 @@ namespace torch_hpu::codegen {
 using llvm::Type;
 using llvm::Value;
 
+using PhiloxKeys = llvm::SmallVector<Value*, 20>;
+
 enum class Fault : uint8_t { kIndex, kZeroDivision };
 
 class Alu {
@@ -26,10 +28,12 @@ class Alu {
   Value* cast(Value* x, c10::ScalarType from, c10::ScalarType to);
   Value* check_index(Value* index, int64_t size);
 
-  // Philox: the words of each block (i64 values), as i32 values.
-  std::array<Value*, 4> philox(Value* seed, Value* block);
-  Value* uniform(Value* seed, Value* offset, Value* element, bool is_double);
-  Value* random_bits(Value* seed, Value* offset, Value* element);
+  // Philox. Keys and elements have the same number of lanes; uniform_run's keys have a quarter of `lanes`.
+  PhiloxKeys philox_keys(Value* seed, int lanes);
+  Value* uniform(const PhiloxKeys& keys, Value* offset, Value* element, bool is_double);
+  Value* random_bits(const PhiloxKeys& keys, Value* offset, Value* element);
+  // Elements first, first + 1, ...; `first` (a scalar) and `lanes` are multiples of four.
+  Value* uniform_run(const PhiloxKeys& keys, Value* offset, Value* first, int lanes);
 
   // Types and constants.
   Type* type_of(c10::ScalarType t);
@@ -53,6 +57,8 @@ class Alu {
   Value* compare(Op op, c10::ScalarType type, Value* x, Value* y);
   Value* divide(Op op, Value* x, Value* y, bool is_unsigned);
   Value* quotient(Value* x, Value* y, bool is_unsigned);
+  std::array<Value*, 4> philox(const PhiloxKeys& keys, Value* block);
+  Value* to_uniform(Value* word);
   Value* function(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x); // SLEEF or an array function
   Value* widen_range(Op op, c10::ScalarType type, Value* x, Value* y);
   Value* call_vector(const std::string& name, int lanes, llvm::ArrayRef<Value*> x);

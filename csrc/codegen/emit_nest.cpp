@@ -143,10 +143,8 @@ void Emitter::begin_function(const std::string& name) {
   for (const Saved& s : plan_.saved) {
     saved_memory_.push_back(local(llvm::ArrayType::get(alu_.type_of(plan_.loop.exprs[s.expr].dtype), plan_.saved_stride)));
   }
-  if (plan_.loop.rng != ir::kNone) {
-    seed_ = scalar_bits(plan_.loop.rng, false);
-    rng_offset_ = scalar_bits(plan_.loop.rng + 1, false);
-  }
+  rng_offset_ = nullptr;
+  random_keys_.clear();
   open_hoist(0);
 }
 
@@ -403,17 +401,6 @@ void Emitter::nest(int pass, int dim, int copies) {
 
 // What happens at a point of a walk: all values first, then all stores, so that the copies overlap.
 void Emitter::leaf(int pass, int copies) {
-  if (getenv("INTER") && copies > 1) {
-    std::vector<bool> seen(plan_.loop.exprs.size());
-    std::function<void(ExprId)> visit = [&](ExprId e) {
-      if (seen[e] || level_of_[e] != level_) return;
-      seen[e] = true;
-      if (!(saved_slot_[e] >= 0 && walk_ > plan_.saved[saved_slot_[e]].pass) && plan_.affine_of[e] < 0)
-      for (int k = 0; k < traits(plan_.loop.exprs[e].op).operands; ++k) visit(operands(plan_.loop.exprs[e])[k]);
-      for (int c = 0; c < copies; ++c) value(e, c);
-    };
-    for (ExprId e : walk_roots(plan_, pass)) visit(e);
-  }
   for (size_t i = 0; i < plan_.saved.size(); ++i) {
     if (plan_.saved[i].pass == pass) {
       for (int c = 0; c < copies; ++c) {

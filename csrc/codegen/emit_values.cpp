@@ -144,10 +144,46 @@ Value* Emitter::scalar(int64_t slot, ScalarType to) {
   return alu_.cast(scalar_bits(slot, is_double), is_double ? ScalarType::Double : ScalarType::Long, to);
 }
 
+// Whether the lanes of a vector are consecutive elements that begin with a whole Philox block: vectors begin at multiples of
+// the lanes, so all that moves the element otherwise must be a multiple of four.
+bool Emitter::whole_blocks(ExprId element) const {
+  if (plan_.affine_of[element] < 0 || plan_.lanes % 4 != 0) {
+    return false;
+  }
+  const Affine& a = affines_[plan_.affine_of[element]];
+  for (int d = 0; d < plan_.rank(); ++d) {
+    if (d == plan_.vector_dim ? a.coefs[d] != 1 : a.coefs[d] % 4 != 0) {
+      return false;
+    }
+  }
+  return a.constant % 4 == 0;
+}
+
+// The generator's keys for values of `lanes`, computed once in the function.
+const PhiloxKeys& Emitter::random_keys(int lanes) {
+  PhiloxKeys& keys = random_keys_[lanes];
+  if (keys.empty()) {
+    at_level(0, [&] {
+      keys = alu_.philox_keys(scalar_bits(plan_.loop.rng, false), lanes);
+      return nullptr;
+    });
+  }
+  return keys;
+}
+
 Value* Emitter::random(const Expr& e, int copy) {
+  if (!rng_offset_) {
+    at_level(0, [&] { return rng_offset_ = scalar_bits(plan_.loop.rng + 1, false); });
+  }
+  if (e.op == Op::kUniform && e.dtype == ScalarType::Float && whole_blocks(e.a)) {
+    Value* first = affine_scalar(plan_.affine_of[e.a], level_);
+    first = b.CreateAdd(first, b.getInt64(int64_t{copy} * plan_.lanes));
+    return alu_.uniform_run(random_keys(plan_.lanes / 4), rng_offset_, first, plan_.lanes);
+  }
   Value* element = value(e.a, copy);
-  return e.op == Op::kUniform ? alu_.uniform(seed_, rng_offset_, element, e.dtype == ScalarType::Double)
-                              : alu_.random_bits(seed_, rng_offset_, element);
+  const PhiloxKeys& keys = random_keys(Alu::lanes_of(element));
+  return e.op == Op::kUniform ? alu_.uniform(keys, rng_offset_, element, e.dtype == ScalarType::Double)
+                              : alu_.random_bits(keys, rng_offset_, element);
 }
 
 // Remembers that a lane inside the loop's space went wrong; the function reports it when it ends.

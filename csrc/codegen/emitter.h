@@ -12,6 +12,7 @@
 #include <llvm/IR/Module.h>
 
 #include <functional>
+#include <map>
 
 #include "csrc/codegen/alu.h"
 #include "csrc/codegen/plan.h"
@@ -79,6 +80,8 @@ class Emitter {
   Value* affine_scalar(int affine, int level);
   Value* scalar(int64_t slot, c10::ScalarType to);
   Value* scalar_bits(int64_t slot, bool is_double);
+  bool whole_blocks(ExprId element) const;
+  const PhiloxKeys& random_keys(int lanes);
   Value* random(const Expr& e, int copy);
   Value* splat(Value* v);
   void fault(Value* bad, Fault kind);
@@ -149,7 +152,8 @@ class Emitter {
   Value* chunk_ = nullptr; // chunk number
   Value* mask_ = nullptr; // lanes inside the vector dim; null: all
   Value* active_lanes_ = nullptr; // how many, beside a mask
-  Value *seed_ = nullptr, *rng_offset_ = nullptr;
+  Value* rng_offset_ = nullptr;
+  std::map<int, PhiloxKeys> random_keys_; // by lanes
   int walk_ = 0; // the pass being emitted
   std::vector<Accumulator> accumulators_;
   int64_t flush_every_ = 0; // iterations of flush_dim_

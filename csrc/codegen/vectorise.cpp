@@ -133,8 +133,11 @@ int choose_unroll(const Plan& plan) {
     }
   }
   cost += static_cast<int64_t>(plan.loop.stores.size());
-  int unroll = plan.passes > 0 ? (cost <= 60 ? 4 : cost <= 150 ? 2 : 1) : (cost <= 8 ? 4 : cost <= 40 ? 2 : 1);
-  if (getenv("UNR")) unroll = atoi(getenv("UNR"));
+  // Reductions need independent partial sums; columns gain by long runs of each row; pointwise code overlaps anyway.
+  int unroll = plan.passes == 0 ? (cost <= 8 ? 4 : cost <= 40 ? 2 : 1) : cost <= 60 ? 4 : cost <= 150 ? 2 : 1;
+  if (plan.passes > 0 && !plan.row_mode && cost <= 40) {
+    unroll = 8;
+  }
   if (wide == 8 && plan.lanes >= 16) {
     unroll = std::max(1, unroll / 2); // two registers a value
   }

@@ -43,6 +43,48 @@ bool lower_index_select(LoweringContext& c) { // (self, dim, index)
   return true;
 }
 
+bool lower_index(LoweringContext& c) { // (self, indices): see rules::index for the shape
+  const ir::Window &x = c.window(0), &out = c.write(0);
+  if (!loopable(c) || x.numel() == 0) {
+    return false;
+  }
+  std::vector<size_t> dims;
+  auto window_of = [&](size_t d) { return c.graph.list_items[c.node.args[1].index + d]; };
+  size_t common = 0; // rank of the indices' common shape
+  for (size_t d = 0; d < c.node.args[1].count; ++d) {
+    if (window_of(d) != ir::kNone) {
+      dims.push_back(d);
+      common = std::max(common, c.graph.windows[window_of(d)].sizes.size());
+    }
+  }
+  if (dims.empty()) {
+    return false;
+  }
+  const bool adjacent = dims.back() - dims.front() + 1 == dims.size();
+  const size_t before = adjacent ? dims.front() : 0;
+  LoopBuilder b(c, "index", out.sizes, out.sizes.size());
+  DimVector strides;
+  for (size_t d = 0; d < x.sizes.size(); ++d) {
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) {
+      strides.push_back(x.strides[d]);
+    }
+  }
+  strides.insert(strides.begin() + static_cast<int64_t>(before), common, 0);
+  E at = b.constant(0, ScalarType::Long);
+  for (size_t d : dims) {
+    const ir::Window& index = c.graph.windows[window_of(d)];
+    DimVector index_strides(out.sizes.size(), 0);
+    const size_t shift = before + common - index.sizes.size();
+    for (size_t i = 0; i < index.sizes.size(); ++i) {
+      index_strides[shift + i] = index.sizes[i] == 1 ? 0 : index.strides[i];
+    }
+    at = at + b.check_index(b.load(window_of(d), index_strides), x.sizes[d]) * static_cast<double>(x.strides[d]);
+  }
+  b.store(c.node.writes[0], b.load_at(c.node.args[0].index, strides, at));
+  b.finish();
+  return true;
+}
+
 bool lower_gather(LoweringContext& c) { // (self, dim, index, sparse_grad)
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c) || x.sizes.empty() || x.numel() == 0 || c.window(2).sizes.size() != x.sizes.size()) {
@@ -267,6 +309,7 @@ std::vector<LoweringRow> indexing_lowerings() {
       {"embedding", &lower_embedding},
       {"index_select", &lower_index_select},
       {"gather", &lower_gather},
+      {"index.Tensor", &lower_index},
       {"cat", &lower_cat},
       {"tril", &lower_triangle<false>},
       {"triu", &lower_triangle<true>},

@@ -172,11 +172,12 @@ bool lower_var(LoweringContext& c) {
   return true;
 }
 
-bool lower_vector_norm(LoweringContext& c) { // (self, ord, dim?, keepdim, dtype?)
-  if (!reducible(c) || !c10::isFloatingType(c.window(0).dtype) || c.node.args[1].kind != ir::Arg::Kind::kConst) {
+bool lower_vector_norm(LoweringContext& c) { // (self, ord?, dim?, keepdim, dtype?)
+  const bool given = c.node.args[1].kind == ir::Arg::Kind::kConst;
+  if (!reducible(c) || !c10::isFloatingType(c.window(0).dtype) || (!given && !c.node.args[1].is_none())) {
     return false;
   }
-  const double ord = c.node.args[1].value.isInt() ? static_cast<double>(c.node.args[1].value.toInt()) : c.node.args[1].value.toDouble();
+  const double ord = !given ? 2 : c.node.args[1].value.isInt() ? static_cast<double>(c.node.args[1].value.toInt()) : c.node.args[1].value.toDouble();
   const ir::Window &in = c.window(0), &out = c.write(0);
   const Split split(in, dims_of(c, 2));
   LoopBuilder b(c, "vector_norm", split.sizes(in), split.kept.size());
@@ -551,6 +552,7 @@ std::vector<LoweringRow> reduction_lowerings() {
       {"std.correction", &lower_var<true, false>},
       {"var_mean.correction", &lower_var<false, true>},
       {"linalg_vector_norm", &lower_vector_norm},
+      {"norm.ScalarOpt_dim", &lower_vector_norm},
       {"_softmax", &lower_softmax<false>},
       {"_log_softmax", &lower_softmax<true>},
       {"_softmax_backward_data", &lower_softmax_backward<false>},

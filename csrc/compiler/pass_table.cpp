@@ -5,6 +5,7 @@
 
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/fuse.h"
+#include "csrc/compiler/passes/unit_reductions.h"
 #include "csrc/support/env.h"
 
 namespace torch_hpu::compiler {
@@ -12,6 +13,7 @@ namespace torch_hpu::compiler {
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
       {"dead_code", &remove_dead_code},
+      {"unit_reductions", &drop_unit_reductions},
       {"fuse", &fuse},
       {"dead_code", &remove_dead_code},
   };

@@ -3,6 +3,8 @@
 #include <c10/core/DefaultDtype.h>
 #include <c10/util/strides.h>
 
+#include <algorithm>
+
 #include "csrc/ir/infer_rules.h"
 
 namespace torch_hpu::ir::rules {
@@ -136,6 +138,55 @@ void pointwise(InferContext& c, Promote promote, uint64_t scalars) {
     TORCH_CHECK(false, "[", c.op.name, "] ", error.what_without_backtrace());
   }
   c.returns.push_back(iterator.meta);
+}
+
+// As ATen indexes: a pointwise op over self with the indexed dims replaced by the common shape of the indices, which stands where the
+// first of them was, or in front when they are apart.
+void index(InferContext& c) { // (self, indices)
+  const Window& x = c.window(0);
+  const Arg& list = c.args[1];
+  TORCH_CHECK_INDEX(list.count <= x.sizes.size(), "[", c.op.name, "] too many indices for tensor of dimension ", x.sizes.size(), " (got ",
+                    list.count, ")");
+  c10::SmallVector<size_t, 4> dims;
+  DimVector common;
+  for (uint32_t k = 0; k < list.count; ++k) {
+    const WindowId id = c.list_items[list.index + k];
+    if (id == kNone) {
+      continue;
+    }
+    const Window& i = c.windows[id];
+    TORCH_CHECK_INDEX(i.dtype == c10::ScalarType::Long || i.dtype == c10::ScalarType::Int, "[", c.op.name, "] got an index of dtype ",
+                      i.dtype, ", expected int64, int32, uint8 or bool");
+    common = at::infer_size_dimvector(common, i.sizes);
+    dims.push_back(k);
+  }
+  const bool adjacent = dims.empty() || dims.back() - dims.front() + 1 == dims.size();
+  const size_t before = adjacent && !dims.empty() ? dims.front() : 0, after = x.sizes.size() - dims.size() - before;
+  std::vector<Window> windows;
+  Window self;
+  self.dtype = x.dtype;
+  for (size_t d = 0; d < x.sizes.size(); ++d) {
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) {
+      self.sizes.push_back(x.sizes[d]);
+      self.strides.push_back(x.strides[d]);
+    }
+  }
+  self.sizes.insert(self.sizes.begin() + before, common.begin(), common.end());
+  self.strides.insert(self.strides.begin() + before, common.size(), 0);
+  windows.push_back(self);
+  for (size_t d : dims) {
+    Window i = c.windows[c.list_items[list.index + d]];
+    i.sizes.append(after, 1);
+    i.strides.append(after, 0);
+    windows.push_back(i);
+  }
+  std::vector<Arg> args(windows.size());
+  for (uint32_t i = 0; i < args.size(); ++i) {
+    args[i].kind = Arg::Kind::kWindow;
+    args[i].index = i;
+  }
+  InferContext indexed{c.op, args, windows, {}, {}, c.returns};
+  pointwise(indexed, Promote::kFirst, 0);
 }
 
 // Computed as other - self: the order of the operands decides the strides.

@@ -72,6 +72,7 @@ void cat(InferContext& c);
 void dense_self(InferContext& c); // the size and dtype of argument 0, contiguous
 void empty_like(InferContext& c); // the same in the memory order of argument 0
 void log_sigmoid(InferContext& c); // (output, buffer)
+void index(InferContext& c);
 void glu(InferContext& c);
 void upsample_nearest(InferContext& c);
 void from_sizes(InferContext& c, size_t arg); // the dtype of argument 0, sizes from an argument, contiguous

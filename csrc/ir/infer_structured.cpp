@@ -156,7 +156,9 @@ void vector_norm(InferContext& c) { // (self, ord, dim?, keepdim, dtype?)
       sizes.push_back(1);
     }
   }
-  const c10::ScalarType dtype = c.args[4].kind == Arg::Kind::kConst ? static_cast<c10::ScalarType>(c.value(4).toInt()) : w.dtype;
+  const c10::ScalarType dtype = c.args.size() > 4 && c.args[4].kind == Arg::Kind::kConst
+      ? static_cast<c10::ScalarType>(c.value(4).toInt())
+      : w.dtype;
   TORCH_CHECK(c10::isFloatingType(dtype) || c10::isComplexType(dtype), "[", c.op.name, "] got dtype ", dtype,
               ", expected a floating point or complex dtype");
   c.returns.push_back(contiguous(c10::toRealValueType(dtype), sizes));

@@ -1,13 +1,11 @@
 // Which kernel solves a product. Small problems are timed, once per process and shape; for large ones oneDNN is known to win on every machine
 // measured, and timing them would cost more than it gains.
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <mutex>
 #include <unordered_map>
 
 #include "csrc/kernels/matmul.h"
-#include "csrc/kernels/packed_weights.h"
+#include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::kernels {
@@ -37,41 +35,26 @@ MatmulProblem sample(MatmulProblem p) {
   return p;
 }
 
-// Zeroed memory for all operands of a problem.
+// Memory for all operands of a problem.
 struct Operands {
   std::vector<AlignedBytes> memory;
   MatmulPointers pointers;
 
   explicit Operands(const MatmulProblem& p) {
-    pointers.a = add(span_bytes(p, p.a, p.m, p.k, p.dtype));
-    pointers.b = add(span_bytes(p, p.b, p.k, p.n, p.dtype));
-    pointers.out = add(span_bytes(p, p.out, p.m, p.n, p.dtype));
+    pointers.a = add(span_bytes(p, p.a, p.m, p.k, p.dtype), p.dtype);
+    pointers.b = add(span_bytes(p, p.b, p.k, p.n, p.dtype), p.dtype);
+    pointers.out = add(span_bytes(p, p.out, p.m, p.n, p.dtype), p.dtype);
     for (const MatmulProblem::Extra& e : p.extras) {
       if (e.tensor) {
-        pointers.extras.push_back(add(span_bytes(p, e.side, p.m, p.n, e.dtype)));
+        pointers.extras.push_back(add(span_bytes(p, e.side, p.m, p.n, e.dtype), e.dtype));
       }
     }
   }
-  std::byte* add(int64_t nbytes) {
-    memory.push_back(aligned_bytes(static_cast<size_t>(nbytes)));
-    std::memset(memory.back().get(), 0, static_cast<size_t>(nbytes));
+  std::byte* add(int64_t nbytes, c10::ScalarType dtype) {
+    memory.push_back(noise(static_cast<size_t>(nbytes), dtype));
     return memory.back().get();
   }
 };
-
-// Seconds of one run: the least of some, for at most about a millisecond or three runs.
-double seconds(const MatmulKernel& kernel, const MatmulPointers& pointers) {
-  using Clock = std::chrono::steady_clock;
-  kernel.run(pointers);
-  const Clock::time_point begin = Clock::now();
-  double best = 1e9;
-  for (int i = 0; i < 3 || (i < 50 && Clock::now() - begin < std::chrono::milliseconds(1)); ++i) {
-    const Clock::time_point t = Clock::now();
-    kernel.run(pointers);
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - t).count());
-  }
-  return best;
-}
 
 using Candidate = std::unique_ptr<MatmulKernel> (*)(const MatmulProblem&);
 
@@ -104,11 +87,11 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
     }
     operands.pointers.packed_b = nullptr;
     if (kernel->packed_bytes() > 0) {
-      std::byte* packed = operands.add(static_cast<int64_t>(kernel->packed_bytes()));
+      std::byte* packed = operands.add(static_cast<int64_t>(kernel->packed_bytes()), p.dtype);
       kernel->pack(operands.pointers.b, packed);
       operands.pointers.packed_b = packed;
     }
-    const double t = seconds(*kernel, operands.pointers) / (i == 0 ? kPackedGain : 1);
+    const double t = fastest_run([&] { kernel->run(operands.pointers); }, 3) / (i == 0 ? kPackedGain : 1);
     TORCH_HPU_LOG(2, "matmul " << p.m << 'x' << p.n << 'x' << p.k << " by " << kernel->name() << ": " << t * 1e6 << " us");
     if (t < best) {
       best = t;

@@ -1,11 +1,9 @@
 // Convolutions and their backwards: a step runs the plan (layouts inside the primitive) that was fastest when it was timed on this machine.
-#include <chrono>
-#include <cstring>
 #include <mutex>
 #include <unordered_map>
 
 #include "csrc/kernels/onednn_plan.h"
-#include "csrc/kernels/packed_weights.h"
+#include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::kernels {
@@ -40,27 +38,14 @@ std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
   return descs;
 }
 
-double seconds(const Plan& plan, c10::ArrayRef<const void*> addresses, const void* packed, int runs) {
-  double best = 1e9;
-  for (int i = 0; i <= runs; ++i) {
-    const auto t = std::chrono::steady_clock::now();
-    plan.run(addresses, packed);
-    if (i > 0) { // the first run warms up
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count());
-    }
-  }
-  return best;
-}
-
-size_t fastest(const Convolution& c, bool constant_weights) {
+size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
   if (c.flops() > kTimedFlops) {
     return 0;
   }
   std::vector<AlignedBytes> memory;
   c10::SmallVector<const void*, 8> addresses;
   for (const dnnl::memory::desc& d : descs_of(c)) {
-    memory.push_back(aligned_bytes(d.get_size()));
-    std::memset(memory.back().get(), 0, d.get_size());
+    memory.push_back(noise(d.get_size(), dtype));
     addresses.push_back(memory.back().get());
   }
   size_t winner = std::size(kLayouts);
@@ -75,7 +60,7 @@ size_t fastest(const Convolution& c, bool constant_weights) {
       packed = aligned_bytes(plan->packed_bytes());
       plan->pack(addresses[1], packed.get());
     }
-    const double t = seconds(*plan, addresses, packed.get(), c.flops() > 5e8 ? 1 : 3);
+    const double t = fastest_run([&] { plan->run(addresses, packed.get()); }, c.flops() > 5e8 ? 1 : 3);
     TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << i << ": " << t * 1e6 << " us");
     if (t < best) {
       best = t;
@@ -85,13 +70,13 @@ size_t fastest(const Convolution& c, bool constant_weights) {
   return winner;
 }
 
-size_t choose(const std::string& key, const Convolution& c, bool constant_weights) {
+size_t choose(const std::string& key, const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
   static std::mutex mutex; // also keeps timings apart
   static auto* known = new std::unordered_map<std::string, size_t>;
   std::lock_guard<std::mutex> lock(mutex);
   auto it = known->find(key);
   if (it == known->end()) {
-    it = known->emplace(key, fastest(c, constant_weights)).first;
+    it = known->emplace(key, fastest(c, dtype, constant_weights)).first;
   }
   return it->second;
 }
@@ -121,7 +106,7 @@ class ConvolutionStep final : public LibraryStep {
     const Convolution c = onednn::describe_convolution(call);
     const bool constant = call.primitive != Primitive::kConvolutionBackwardWeight && constants.size() > 1 && constants[1];
     const std::string key = key_of(call, constant);
-    const size_t layout = choose(key, c, constant);
+    const size_t layout = choose(key, c, call.writes[0].dtype, constant);
     TORCH_CHECK(layout < std::size(kLayouts), "[", name(), "] oneDNN has no implementation for ", to_string(call));
     plan_ = make_plan(c, kLayouts[layout]);
     if (constant && plan_->packed_bytes() > 0) {

@@ -24,18 +24,19 @@ Geometry geometry(const LibraryCall& call) {
 
 // ATen's weights are [O, I/g, k...], transposed [I, O/g, k...]; oneDNN's are [g, O/g, I/g, k...] (no g when it is 1).
 memory::desc weights_desc(const Operand& w, const Geometry& g) {
-  ir::DimVector sizes(w.sizes.begin() + 2, w.sizes.end()), strides(w.strides.begin() + 2, w.strides.end());
   const int64_t first = w.sizes[0] / g.groups;
   const int64_t outer = g.transposed ? w.sizes[1] : first, inner = g.transposed ? first : w.sizes[1];
   const int64_t outer_stride = g.transposed ? w.strides[1] : w.strides[0], inner_stride = g.transposed ? w.strides[0] : w.strides[1];
-  sizes.insert(sizes.begin(), {outer, inner});
-  strides.insert(strides.begin(), {outer_stride, inner_stride});
+  memory::dims sizes, strides;
   if (g.groups > 1) {
-    sizes.insert(sizes.begin(), g.groups);
-    strides.insert(strides.begin(), first * w.strides[0]);
-    return {memory::dims(sizes.begin(), sizes.end()), data_type(w.dtype), memory::dims(strides.begin(), strides.end())};
+    sizes.push_back(g.groups);
+    strides.push_back(first * w.strides[0]);
   }
-  return desc(sizes, strides, w.dtype);
+  sizes.insert(sizes.end(), {outer, inner});
+  strides.insert(strides.end(), {outer_stride, inner_stride});
+  sizes.insert(sizes.end(), w.sizes.begin() + 2, w.sizes.end());
+  strides.insert(strides.end(), w.strides.begin() + 2, w.strides.end());
+  return g.groups > 1 ? memory::desc(sizes, data_type(w.dtype), strides) : desc(sizes, strides, w.dtype);
 }
 
 memory::desc desc_of(const Operand& o) {
@@ -222,7 +223,10 @@ Plan::Plan(const Convolution& c, Layout layout) {
 }
 
 void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights) const {
-  c10::SmallVector<const void*, 8> inside(addresses.begin(), addresses.end());
+  c10::SmallVector<const void*, 8> inside;
+  for (const void* address : addresses) {
+    inside.push_back(address);
+  }
   std::byte* moved = workspace_bytes_ > 0 ? workspace(Workspace::kReorder, workspace_bytes_) : nullptr;
   for (size_t i = 0; i < ports_.size(); ++i) {
     if (ports_[i].reorder == nullptr) {

@@ -7,10 +7,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <limits>
 
+#include "csrc/kernels/simd.h"
 #include "csrc/kernels/step.h"
 
 namespace torch_hpu::kernels {
@@ -46,7 +45,7 @@ using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 struct Pool {
   View small, large; // the pooled side and the side that is pooled (of a backward: of their gradients)
   std::array<std::vector<Range>, 3> ranges;
-  std::array<int64_t, 3> dilation{1, 1, 1};
+  std::array<int64_t, 3> stride{1, 1, 1}, padding{0, 0, 0}, dilation{1, 1, 1}, kernel{1, 1, 1}; // as called (not of adaptive pooling)
   int64_t divisor = 0; // 0: the ranges' counts
 };
 
@@ -71,6 +70,9 @@ Pool describe(const LibraryCall& call) {
         const int64_t kernel = call.ints[1 + i], stride = call.ints[1 + n + i], padding = call.ints[1 + 2 * n + i];
         const bool average = call.primitive == Primitive::kAvgPool || call.primitive == Primitive::kAvgPoolBackward;
         p.dilation[d] = average ? 1 : call.ints[1 + 3 * n + i];
+        p.kernel[d] = kernel;
+        p.stride[d] = stride;
+        p.padding[d] = padding;
         int64_t begin = o * stride - padding;
         int64_t end = std::min(begin + (kernel - 1) * p.dilation[d] + 1, in + (average ? padding : 0));
         const int64_t padded = end - begin;
@@ -121,33 +123,80 @@ int64_t offset(const View& v, const std::array<int64_t, 3>& at) {
   return at[0] * v.strides[2] + at[1] * v.strides[3] + at[2] * v.strides[4];
 }
 
+// One row of inputs against the maxima so far; the last NaN wins, as in ATen.
+template <typename T>
+HPU_INLINE void take_max(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best, int32_t* where) {
+  for (int64_t j = 0; j < n; ++j) {
+    const T v = row[j * step], old = best[j];
+    const bool better = v > old || v != v;
+    best[j] = better ? v : old;
+    where[j] = better ? index + static_cast<int32_t>(j) * index_step : where[j];
+  }
+}
+template <typename T>
+__attribute__((optimize("O3"))) void take_max_base(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best, int32_t* where) {
+  take_max(row, step, n, index, index_step, best, where);
+}
+template <typename T>
+HPU_AVX2 __attribute__((optimize("O3"))) void take_max_avx2(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best,
+                                                           int32_t* where) {
+  step == 1 ? take_max(row, 1, n, index, index_step, best, where)
+            : step == 2 ? take_max(row, 2, n, index, index_step, best, where) : take_max(row, step, n, index, index_step, best, where);
+}
+template <typename T>
+HPU_AVX512 __attribute__((optimize("O3"))) void take_max_avx512(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best,
+                                                               int32_t* where) {
+  step == 1 ? take_max(row, 1, n, index, index_step, best, where)
+            : step == 2 ? take_max(row, 2, n, index, index_step, best, where) : take_max(row, step, n, index, index_step, best, where);
+}
+
 template <typename T>
 void max_pool(const Pool& p, const View& where, const T* in, T* out, int64_t* indices) {
+  using Take = void (*)(const T*, int64_t, int64_t, int32_t, int32_t, T*, int32_t*);
+  static const Take take = simd::select<Take>(take_max_base<T>, take_max_avx2<T>, take_max_avx512<T>);
   const View& x = p.large;
+  const int64_t width = p.small.sizes[4], rows = p.small.sizes[2] * p.small.sizes[3];
   each_task(x, [&](int64_t b, int64_t c0, int64_t c1) {
-    each_output(p, [&](const Range& rd, const Range& rh, const Range& rw, const std::array<int64_t, 3>& at) {
-      for (int64_t c = c0; c < c1; ++c) {
-        const T* plane = in + b * x.strides[0] + c * x.strides[1];
-        T best = -std::numeric_limits<T>::infinity();
-        int64_t index = (rd.begin * x.sizes[3] + rh.begin) * x.sizes[4] + rw.begin;
+    std::vector<T> best(static_cast<size_t>(width));
+    std::vector<int32_t> index(static_cast<size_t>(width));
+    for (int64_t c = c0; c < c1; ++c) {
+      const T* plane = in + b * x.strides[0] + c * x.strides[1];
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t od = r / p.small.sizes[3], oh = r % p.small.sizes[3];
+        const Range &rd = p.ranges[0][static_cast<size_t>(od)], &rh = p.ranges[1][static_cast<size_t>(oh)];
+        std::fill(best.begin(), best.end(), -std::numeric_limits<T>::infinity());
+        for (int64_t w = 0; w < width; ++w) { // a window of -inf names its first element
+          index[static_cast<size_t>(w)] =
+              static_cast<int32_t>((rd.begin * x.sizes[3] + rh.begin) * x.sizes[4] + p.ranges[2][static_cast<size_t>(w)].begin);
+        }
         for (int64_t d = rd.begin; d < rd.end; d += p.dilation[0]) {
           for (int64_t h = rh.begin; h < rh.end; h += p.dilation[1]) {
-            const T* row = plane + d * x.strides[2] + h * x.strides[3];
-            for (int64_t w = rw.begin; w < rw.end; w += p.dilation[2]) {
-              const T v = row[w * x.strides[4]];
-              if (v > best || v != v) { // the last NaN wins, as in ATen
-                best = v;
-                index = (d * x.sizes[3] + h) * x.sizes[4] + w;
+            for (int64_t k = 0; k < p.kernel[2]; ++k) {
+              // The outputs whose k-th tap lies inside the row.
+              const int64_t shift = k * p.dilation[2] - p.padding[2], stride = p.stride[2];
+              const int64_t first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+              const int64_t end = std::min(width, x.sizes[4] - 1 - shift < 0 ? 0 : (x.sizes[4] - 1 - shift) / stride + 1);
+              if (first >= end) {
+                continue;
               }
+              const int64_t w = first * stride + shift;
+              take(plane + d * x.strides[2] + h * x.strides[3] + w * x.strides[4], stride * x.strides[4], end - first,
+                   static_cast<int32_t>((d * x.sizes[3] + h) * x.sizes[4] + w), static_cast<int32_t>(stride), best.data() + first, index.data() + first);
             }
           }
         }
-        out[b * p.small.strides[0] + c * p.small.strides[1] + offset(p.small, at)] = best;
+        T* to = out + b * p.small.strides[0] + c * p.small.strides[1] + offset(p.small, {od, oh, 0});
+        for (int64_t w = 0; w < width; ++w) {
+          to[w * p.small.strides[4]] = best[static_cast<size_t>(w)];
+        }
         if (indices != nullptr) {
-          indices[b * where.strides[0] + c * where.strides[1] + offset(where, at)] = index;
+          int64_t* names = indices + b * where.strides[0] + c * where.strides[1] + offset(where, {od, oh, 0});
+          for (int64_t w = 0; w < width; ++w) {
+            names[w * where.strides[4]] = index[static_cast<size_t>(w)];
+          }
         }
       }
-    });
+    }
   });
 }
 
@@ -199,6 +248,20 @@ void avg_pool(const Pool& p, const T* in, T* out) {
       for (int64_t d = rd.begin; d < rd.end; ++d) {
         for (int64_t h = rh.begin; h < rh.end; ++h) {
           const T* row = in + b * x.strides[0] + c0 * x.strides[1] + d * x.strides[2] + h * x.strides[3];
+          if (n == 1) {
+            std::array<Wide<T>, 4> parts{};
+            int64_t w = rw.begin;
+            for (; w + 4 <= rw.end; w += 4) {
+              for (int64_t i = 0; i < 4; ++i) {
+                parts[static_cast<size_t>(i)] += static_cast<Wide<T>>(row[(w + i) * x.strides[4]]);
+              }
+            }
+            for (; w < rw.end; ++w) {
+              parts[0] += static_cast<Wide<T>>(row[w * x.strides[4]]);
+            }
+            sums[0] += (parts[0] + parts[1]) + (parts[2] + parts[3]);
+            continue;
+          }
           for (int64_t w = rw.begin; w < rw.end; ++w) {
             for (int64_t c = 0; c < n; ++c) {
               sums[static_cast<size_t>(c)] += static_cast<Wide<T>>(row[w * x.strides[4] + c * x.strides[1]]);
@@ -288,8 +351,12 @@ bool pool_supported(const LibraryCall& call) {
   const Operand &in = call.reads[0], &out = call.writes[0];
   const int64_t n = call.ints.at(0), rank = static_cast<int64_t>(in.sizes.size());
   const c10::ScalarType t = out.dtype;
+  int64_t points = 1; // indices inside a plane are counted in 32 bits
+  for (size_t d = in.sizes.size() - static_cast<size_t>(std::min(n, rank)); d < in.sizes.size(); ++d) {
+    points *= in.sizes[d];
+  }
   const bool floating = t == c10::ScalarType::Float || t == c10::ScalarType::Double || t == c10::ScalarType::BFloat16 || t == c10::ScalarType::Half;
-  return floating && in.dtype == t && n >= 1 && n <= 3 && (rank == n + 1 || rank == n + 2) && out.sizes.size() == in.sizes.size();
+  return floating && points < int64_t{1} << 31 && in.dtype == t && n >= 1 && n <= 3 && (rank == n + 1 || rank == n + 2) && out.sizes.size() == in.sizes.size();
 }
 
 std::unique_ptr<Step> make_pool(const LibraryCall& call, const Constants&) {

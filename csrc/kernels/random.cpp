@@ -127,12 +127,12 @@ void bernoulli_p(const Draw& d) { // (self, p)
 }
 
 void bernoulli_by(const Draw& d, const at::Tensor& probability) {
-  const at::Tensor p = probability.to(c10::ScalarType::Float).expand(d.out[0].sizes()).contiguous();
-  const float* at = p.const_data_ptr<float>();
-  TORCH_CHECK(std::all_of(at, at + p.numel(), [](float x) { return 0 <= x && x <= 1; }),
+  const at::Tensor p = probability.to(c10::ScalarType::Double).expand(d.out[0].sizes()).contiguous();
+  const double* at = p.const_data_ptr<double>();
+  TORCH_CHECK(std::all_of(at, at + p.numel(), [](double x) { return 0 <= x && x <= 1; }),
               "[bernoulli] expected probabilities between 0 and 1");
   const std::vector<float> u = d.uniform_floats(p.numel());
-  d.out[0].copy_(generate<float>(p.sizes(), [&](size_t i) { return u[i] < at[i] ? 1.0f : 0.0f; }));
+  d.out[0].copy_(generate<float>(p.sizes(), [&](size_t i) { return static_cast<double>(u[i]) < at[i] ? 1.0f : 0.0f; }));
 }
 
 void bernoulli_self(const Draw& d) { // (self: the probabilities)

@@ -57,6 +57,11 @@ c10::IValue host_constant(const c10::Argument& argument, const c10::IValue& valu
   return argument.name() == "pin_memory" ? c10::IValue() : value;
 }
 
+// Ops whose out= overload uses `out` as scratch of another size.
+bool resizes_out(std::string_view name) {
+  return name == "aten::mse_loss" || name == "aten::smooth_l1_loss" || name == "aten::huber_loss";
+}
+
 class ReferenceStep final : public Step {
  public:
   ReferenceStep(const ir::Graph& graph, const ir::Node& node) : op_(node.op), mutating_(node.mutating), rng_(node.rng) {
@@ -70,7 +75,8 @@ class ReferenceStep final : public Step {
       writes_.push_back(id == ir::kNone ? ir::kNone : slot(graph, id, false));
     }
     composite_ = find_composite(op_->name);
-    if (!mutating_ && composite_ == nullptr && op_->out_variant.has_value() && rng_ == ir::kNone && writes_are_private(graph)) {
+    if (!mutating_ && composite_ == nullptr && op_->out_variant.has_value() && rng_ == ir::kNone && writes_are_private(graph) &&
+        !resizes_out(op_->name)) {
       direct_ = Direct::kUnknown;
     }
   }

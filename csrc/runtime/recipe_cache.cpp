@@ -1,6 +1,7 @@
 #include "csrc/runtime/recipe_cache.h"
 
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <list>
 #include <mutex>
@@ -42,10 +43,12 @@ struct Cache {
   std::unordered_multimap<uint64_t, Entry> entries; // by hash
   std::list<uint64_t> ages; // hashes, most recent first
 
-  // The compile thread of tier auto; started on first use, joined never: it only ever touches this immortal object.
+  // The compile thread of tier auto, see Note [The compile thread].
   std::condition_variable work;
   std::deque<std::function<void()>> jobs;
   bool thread_started = false;
+  bool busy = false;
+  bool stopping = false;
 };
 
 Cache& cache() {
@@ -120,21 +123,42 @@ std::shared_ptr<const Recipe> compile_variant(Cache& c, std::unique_lock<std::mu
   return recipe;
 }
 
-void compile_in_background(Cache& c, std::shared_ptr<Variant> variant, CompileFn compile) {
+// Note [The compile thread]
+// It works in libraries whose static objects are destroyed when the process exits, in the reverse order of their construction. So the first
+// compilation of the process runs on its caller (it constructs them), and only then the thread is started and exit() is made to wait for the
+// job that is running; jobs that have not begun are dropped.
+void start_compile_thread(Cache& c) {
+  c.thread_started = true;
+  std::thread([&c] {
+    std::unique_lock<std::mutex> lock(c.mutex);
+    for (;;) {
+      c.work.wait(lock, [&] { return !c.jobs.empty() && !c.stopping; });
+      auto job = std::move(c.jobs.front());
+      c.jobs.pop_front();
+      c.busy = true;
+      lock.unlock();
+      job();
+      job = nullptr;
+      lock.lock();
+      c.busy = false;
+      c.compiled.notify_all();
+    }
+  }).detach();
+  std::atexit([] {
+    Cache& c = cache();
+    std::unique_lock<std::mutex> lock(c.mutex);
+    c.stopping = true;
+    c.compiled.wait(lock, [&] { return !c.busy; });
+  });
+}
+
+void compile_in_background(Cache& c, std::unique_lock<std::mutex>& lock, std::shared_ptr<Variant> variant, CompileFn compile) {
   if (!c.thread_started) {
-    c.thread_started = true;
-    std::thread([&c] {
-      std::unique_lock<std::mutex> lock(c.mutex);
-      for (;;) {
-        c.work.wait(lock, [&] { return !c.jobs.empty(); });
-        auto job = std::move(c.jobs.front());
-        c.jobs.pop_front();
-        lock.unlock();
-        job();
-        job = nullptr;
-        lock.lock();
-      }
-    }).detach();
+    compile_variant(c, lock, *variant, compile, /*generic=*/false);
+    if (!c.thread_started) {
+      start_compile_thread(c);
+    }
+    return;
   }
   variant->compiling = true;
   c.jobs.push_back([&c, variant = std::move(variant), compile = std::move(compile)] {
@@ -181,7 +205,7 @@ std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const Compil
   lock.lock();
   variant->generic = generic;
   if (!variant->compiled && !variant->compiling) {
-    compile_in_background(c, variant, compile);
+    compile_in_background(c, lock, variant, compile);
   }
   return generic;
 }

@@ -22,7 +22,7 @@ uint32_t Memory::add(S dtype, int64_t n) {
 uint32_t Memory::add(S dtype, const std::vector<double>& values) {
   const auto n = static_cast<int64_t>(values.size());
   const int64_t itemsize = static_cast<int64_t>(c10::elementSize(dtype));
-  buffers_.push_back({dtype, n, std::vector<std::byte>(n * itemsize + 2 * kGuard, std::byte{0xA5})});
+  buffers_.push_back({dtype, n, std::vector<std::byte>(n * itemsize + 2 * kGuard, kGuardByte)});
   for (int64_t i = 0; i < n; ++i) {
     Number x;
     x.d = values[i];
@@ -60,8 +60,8 @@ void Memory::check_guards() const {
   for (size_t i = 0; i < buffers_.size(); ++i) {
     const auto& bytes = buffers_[i].bytes;
     for (size_t k = 0; k < kGuard; ++k) {
-      ASSERT_EQ(bytes[k], std::byte{0xA5}) << "write before buffer " << i;
-      ASSERT_EQ(bytes[bytes.size() - 1 - k], std::byte{0xA5}) << "write behind buffer " << i;
+      ASSERT_EQ(bytes[k], kGuardByte) << "write before buffer " << i;
+      ASSERT_EQ(bytes[bytes.size() - 1 - k], kGuardByte) << "write behind buffer " << i;
     }
   }
 }

@@ -218,7 +218,7 @@ TEST_P(Fused, IndexArithmetic) { // a causal mask, arange, and coordinates of ev
 }
 
 TEST_P(Fused, Random) {
-  for (int64_t n : {1, 37, 1000}) {
+  for (int64_t n : {1, 37, 68, 1000}) { // with first, whole blocks and parts of blocks
     for (int64_t first : {0, 3, 8}) {
       Memory m;
       m.add(S::Float, 5 * n);

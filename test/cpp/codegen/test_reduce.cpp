@@ -34,9 +34,9 @@ const Shape kShapes[] = {
     {{5, 33, 70}, {1}}, // columns in the middle
     {{5, 33, 70}, {0, 2}}, // batch norm
     {{4, 6, 5, 9}, {1, 3}},
-    {{40000}, {0}}, // split: a row
-    {{4, 40000}, {1}}, // split: rows
-    {{3000, 20}, {0}}, // split: columns
+    {{40007}, {0}}, // split: a row
+    {{4, 40007}, {1}}, // split: rows
+    {{3001, 20}, {0}}, // split: columns
 };
 
 // A loop over the dims of `shape`, kept ones first, that loads x (buffer 0).

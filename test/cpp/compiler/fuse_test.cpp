@@ -137,6 +137,16 @@ TEST_F(Fuse, ArgmaxCountsInItsOwnOrder) {
   check(other);
 }
 
+// A row of one element is a point: its neighbours' rows are not its own.
+TEST_F(Fuse, ReductionOverOneElement) {
+  const Tensor x = randn({17, 3, 1});
+  const Tensor p = r.op("_softmax", {x, 2, false});
+  const Tensor shifted = r.op("sub.Tensor", {p.view({51}), randn({51})});
+  r.observe(r.op("_softmax", {shifted, 0, false}));
+  r.observe(r.op("argmax", {x, 2, false}));
+  EXPECT_EQ(check(r).extern_calls, 0);
+}
+
 TEST_F(Fuse, TransposedReaderOfAnInPlaceWrite) {
   const Tensor x = randn({8, 8});
   r.into(x, "add.Tensor", {x, x.t()});

@@ -87,7 +87,9 @@ class Author {
           break;
         case 5:
           if (!writable && t.dim() >= 1 && t.dim() < 3) {
-            t = t.unsqueeze(0).expand({3, -1, -1, -1}).slice(0, 0, 2).squeeze();
+            std::vector<int64_t> wide = t.sizes().vec();
+            wide.insert(wide.begin(), 2);
+            t = t.expand(wide);
           }
           break;
       }
