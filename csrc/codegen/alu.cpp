@@ -161,4 +161,4 @@ Value* Alu::check_index(Value* index, int64_t size) {
   return select(bad, constant(t, int64_t{0}), wrapped);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

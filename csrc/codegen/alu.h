@@ -37,15 +37,15 @@ class Alu {
 
   // Types and constants.
   Type* type_of(c10::ScalarType t);
-  static Type* with_lanes(Type* t, int lanes); // lanes 0: the scalar
-  static int lanes_of(Value* v); // 0: a scalar
-  Type* like(Value* v, Type* element); // `element` with the lanes of v
+  static Type* with_lanes(Type* t, int lanes);  // lanes 0: the scalar
+  static int lanes_of(Value* v);                // 0: a scalar
+  Type* like(Value* v, Type* element);          // `element` with the lanes of v
   Value* constant(Type* t, double d);
   Value* constant(Type* t, int64_t i);
   Value* select(Value* c, Value* x, Value* y) {
     return b.CreateSelect(c, x, y);
   }
-  Value* fma(Value* x, Value* y, Value* z); // fused where the host can
+  Value* fma(Value* x, Value* y, Value* z);  // fused where the host can
   Value* call_array(const std::string& name, llvm::ArrayRef<Value*> x);
 
  private:
@@ -59,7 +59,7 @@ class Alu {
   Value* quotient(Value* x, Value* y, bool is_unsigned);
   std::array<Value*, 4> philox(const PhiloxKeys& keys, Value* block);
   Value* to_uniform(Value* word);
-  Value* function(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x); // SLEEF or an array function
+  Value* function(Op op, c10::ScalarType type, llvm::ArrayRef<Value*> x);  // SLEEF or an array function
   Value* widen_range(Op op, c10::ScalarType type, Value* x, Value* y);
   Value* call_vector(const std::string& name, int lanes, llvm::ArrayRef<Value*> x);
 
@@ -92,4 +92,4 @@ class Alu {
   FaultFn fault_;
 };
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -21,7 +21,7 @@ Value* Alu::float_unary(Op op, Value* x) {
       return b.CreateFNeg(x);
     case Op::kAbs:
       return intrinsic(llvm::Intrinsic::fabs, x);
-    case Op::kSign: // 0 for NaN, as ATen
+    case Op::kSign:  // 0 for NaN, as ATen
       return select(b.CreateFCmpOGT(x, zero), one, select(b.CreateFCmpOLT(x, zero), constant(t, -1.0), zero));
     case Op::kSqrt:
       return intrinsic(llvm::Intrinsic::sqrt, x);
@@ -42,7 +42,8 @@ Value* Alu::float_unary(Op op, Value* x) {
     case Op::kIsInf:
       return b.CreateFCmpOEQ(intrinsic(llvm::Intrinsic::fabs, x), constant(t, std::numeric_limits<double>::infinity()));
     case Op::kSigmoid:
-      return b.CreateFDiv(one, b.CreateFAdd(one, apply(Op::kExp, t->getScalarType()->isFloatTy() ? ScalarType::Float : ScalarType::Double, b.CreateFNeg(x))));
+      return b.CreateFDiv(one, b.CreateFAdd(one, apply(Op::kExp, t->getScalarType()->isFloatTy() ? ScalarType::Float : ScalarType::Double,
+                                                       b.CreateFNeg(x))));
     default:
       return nullptr;
   }
@@ -143,7 +144,7 @@ Value* Alu::call_vector(const std::string& name, int lanes, llvm::ArrayRef<Value
   const auto call = [&](int begin) -> Value* {
     llvm::SmallVector<int, 16> mask;
     for (int i = 0; i < lanes; ++i) {
-      mask.push_back(begin + i < n ? begin + i : n); // n: the first lane of the zero vector
+      mask.push_back(begin + i < n ? begin + i : n);  // n: the first lane of the zero vector
     }
     llvm::SmallVector<Value*, 2> args;
     for (Value* v : x) {
@@ -195,4 +196,4 @@ Value* Alu::call_array(const std::string& name, llvm::ArrayRef<Value*> x) {
   return b.CreateAlignedLoad(x[0]->getType(), args[0], llvm::Align(64));
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -30,9 +30,7 @@ Value* Alu::int_unary(Op op, Value* x, ScalarType type) {
 }
 
 Value* Alu::int_binary(Op op, Value* x, Value* y, bool is_unsigned) {
-  const auto pick = [&](ID with_sign, ID without_sign) {
-    return b.CreateBinaryIntrinsic(is_unsigned ? without_sign : with_sign, x, y);
-  };
+  const auto pick = [&](ID with_sign, ID without_sign) { return b.CreateBinaryIntrinsic(is_unsigned ? without_sign : with_sign, x, y); };
   Type* t = x->getType();
   const int64_t bits = t->getScalarSizeInBits();
   switch (op) {
@@ -61,7 +59,7 @@ Value* Alu::int_binary(Op op, Value* x, Value* y, bool is_unsigned) {
       return b.CreateXor(x, y);
     case Op::kShl:
     case Op::kShr: {
-      Value* fits = b.CreateICmpULT(y, constant(t, bits)); // unsigned: negative amounts do not
+      Value* fits = b.CreateICmpULT(y, constant(t, bits));  // unsigned: negative amounts do not
       if (op == Op::kShr && !is_unsigned) {
         return b.CreateAShr(x, select(fits, y, constant(t, bits - 1)));
       }
@@ -95,7 +93,7 @@ Value* Alu::divide(Op op, Value* x, Value* y, bool is_unsigned) {
   Value* by_minus_one = is_unsigned ? llvm::ConstantInt::getFalse(by_zero->getType()) : b.CreateICmpEQ(y, constant(t, int64_t{-1}));
   Value* safe = select(b.CreateOr(by_zero, by_minus_one), constant(t, int64_t{1}), y);
   Value* q = quotient(x, safe, is_unsigned);
-  Value* r = b.CreateSub(x, b.CreateMul(q, safe)); // 0 for the guarded lanes
+  Value* r = b.CreateSub(x, b.CreateMul(q, safe));  // 0 for the guarded lanes
   q = select(by_minus_one, b.CreateNeg(x), q);
   if (op == Op::kDiv) {
     return q;
@@ -104,10 +102,9 @@ Value* Alu::divide(Op op, Value* x, Value* y, bool is_unsigned) {
     return r;
   }
   // A remainder whose sign is not the divisor's belongs to the next lower quotient.
-  Value* lower = is_unsigned
-      ? llvm::ConstantInt::getFalse(by_zero->getType())
-      : b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateICmpSLT(b.CreateXor(r, y), zero));
+  Value* lower = is_unsigned ? llvm::ConstantInt::getFalse(by_zero->getType())
+                             : b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateICmpSLT(b.CreateXor(r, y), zero));
   return op == Op::kDivFloor ? b.CreateSub(q, b.CreateZExt(lower, t)) : select(lower, b.CreateAdd(r, y), r);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -57,7 +57,7 @@ Value* Alu::random_bits(const PhiloxKeys& keys, Value* offset, Value* element) {
   const int lanes = lanes_of(element);
   Value* base = lanes == 0 ? offset : b.CreateVectorSplat(static_cast<unsigned>(lanes), offset);
   const std::array<Value*, 4> words = philox(keys, b.CreateAdd(base, b.CreateLShr(b.CreateShl(element, 1), 2)));
-  Value* second = bit(b, element, 1); // words 2i, 2i + 1 are the first or the second half of the block
+  Value* second = bit(b, element, 1);  // words 2i, 2i + 1 are the first or the second half of the block
   Value* low = b.CreateZExt(b.CreateSelect(second, words[2], words[0]), t64);
   Value* high = b.CreateZExt(b.CreateSelect(second, words[3], words[1]), t64);
   return b.CreateOr(low, b.CreateShl(high, 32));
@@ -94,7 +94,7 @@ Value* Alu::uniform_run(const PhiloxKeys& keys, Value* offset, Value* first, int
   for (int i = 0; i < 2 * blocks; ++i) {
     concat.push_back(i);
   }
-  for (int i = 0; i < lanes; ++i) { // word i % 4 of block i / 4
+  for (int i = 0; i < lanes; ++i) {  // word i % 4 of block i / 4
     interleave.push_back(i % 4 * blocks + i / 4);
   }
   Value* low = b.CreateShuffleVector(words[0], words[1], concat);
@@ -102,4 +102,4 @@ Value* Alu::uniform_run(const PhiloxKeys& keys, Value* offset, Value* first, int
   return to_uniform(b.CreateShuffleVector(low, high, interleave));
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -62,7 +62,7 @@ Value* Emitter::to_memory(Value* v, ScalarType memory) {
         return b.CreateLoad(t, to);
       }
       return b.CreateBitCast(b.CreateFPTrunc(v, Alu::with_lanes(b.getHalfTy(), lanes)), t);
-    case ScalarType::BFloat16: { // to nearest even; the host's instruction would flush denormals
+    case ScalarType::BFloat16: {  // to nearest even; the host's instruction would flush denormals
       Type* word = Alu::with_lanes(b.getInt32Ty(), lanes);
       Value* bits = b.CreateBitCast(v, word);
       Value* odd = b.CreateAnd(b.CreateLShr(bits, 16), alu_.constant(word, int64_t{1}));
@@ -87,7 +87,7 @@ Value* Emitter::pointer(int access, int level) {
   Value* outer = level == 0 ? nullptr : pointer(access, level - 1);
   Value* p = at_level(level, [&]() -> Value* {
     if (level == 0) {
-      if (a.buffer == ir::kNone) { // partial results of a split plan
+      if (a.buffer == ir::kNone) {  // partial results of a split plan
         return b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), partial_memory_, a.offset);
       }
       Value* base = b.CreateLoad(b.getPtrTy(), b.CreateConstInBoundsGEP1_64(b.getPtrTy(), pointers_, a.buffer));
@@ -111,8 +111,7 @@ Value* Emitter::pointer(int access, int level) {
 }
 
 bool Emitter::store_varies(const Store& s) const {
-  return plan_.varies(s.value) || (s.at != kNoExpr && plan_.varies(s.at)) ||
-      plan_.loop.accesses[s.access].strides[plan_.vector_dim] != 0;
+  return plan_.varies(s.value) || (s.at != kNoExpr && plan_.varies(s.at)) || plan_.loop.accesses[s.access].strides[plan_.vector_dim] != 0;
 }
 
 // Lane numbers times stride.
@@ -235,4 +234,4 @@ void Emitter::save(int slot, int copy, Value* v) {
   b.CreateAlignedStore(v, saved_pointer(slot, copy), llvm::Align(c10::elementSize(dtype)));
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

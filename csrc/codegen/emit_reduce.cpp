@@ -81,7 +81,7 @@ Emitter::Partial Emitter::identity(ExprId id, int lanes) {
       p.value = llvm::ConstantInt::get(t, largest ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getSignedMinValue(bits));
     }
   }
-  if (is_arg_reduce(e.op)) { // larger than every index: loses all ties
+  if (is_arg_reduce(e.op)) {  // larger than every index: loses all ties
     p.index = alu_.constant(Alu::with_lanes(b.getInt64Ty(), lanes), std::numeric_limits<int64_t>::max());
   }
   return p;
@@ -297,7 +297,7 @@ Value* Emitter::total_of_partials(ExprId id, int copy) {
     return Partial{b.CreateLoad(zero.value->getType(), value_memory),
                    index_memory ? b.CreateLoad(zero.index->getType(), index_memory) : nullptr};
   };
-  pointer(partial_access_[id], item_level_); // before the loop, not inside
+  pointer(partial_access_[id], item_level_);  // before the loop, not inside
   if (index_memory) {
     pointer(partial_index_access_[id], item_level_);
   }
@@ -312,4 +312,4 @@ Value* Emitter::total_of_partials(ExprId id, int copy) {
   return result(id, load_state());
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

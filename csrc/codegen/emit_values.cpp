@@ -195,4 +195,4 @@ void Emitter::fault(Value* bad, Fault kind) {
   b.CreateStore(b.CreateOr(b.CreateLoad(b.getInt1Ty(), flag), bad), flag);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

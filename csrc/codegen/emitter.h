@@ -22,17 +22,17 @@ namespace torch_hpu::codegen {
 // One function of a kernel: void(i64 begin, i64 end, ptr pointers, ptr offsets, ptr scalars, ptr faults, ptr partials),
 // which runs the items [begin, end). A split plan has several, to be run one after another.
 struct Phase {
-  int first_pass = 1, last_pass = 0; // Reduce passes, inclusive
-  bool point_walk = false; // the walk of the point stores
+  int first_pass = 1, last_pass = 0;  // Reduce passes, inclusive
+  bool point_walk = false;            // the walk of the point stores
   bool row_stores = false;
-  bool chunked = false; // items are (chunk, item); Reduces leave partials
+  bool chunked = false;  // items are (chunk, item); Reduces leave partials
 };
 std::vector<Phase> phases(const Plan& plan);
 int64_t phase_items(const Plan& plan, const Phase& phase);
 
 // Memory that a split plan needs between its phases.
 struct Partials {
-  std::vector<int64_t> value, index; // byte offset per expr, -1: none
+  std::vector<int64_t> value, index;  // byte offset per expr, -1: none
   int64_t bytes = 0;
 };
 Partials partials_layout(const Plan& plan);
@@ -47,18 +47,20 @@ class Emitter {
 
   struct Scope {
     llvm::BasicBlock* hoist = nullptr;
-    llvm::BasicBlock* inside = nullptr; // what follows the hoist block
-    llvm::DenseMap<std::pair<int, int>, Value*> values; // (expr, copy) and (expr, kSplat)
-    llvm::DenseMap<int, Value*> pointers; // by access
-    llvm::DenseMap<int, Value*> affine; // by affine: its scalar part
+    llvm::BasicBlock* inside = nullptr;                  // what follows the hoist block
+    llvm::DenseMap<std::pair<int, int>, Value*> values;  // (expr, copy) and (expr, kSplat)
+    llvm::DenseMap<int, Value*> pointers;                // by access
+    llvm::DenseMap<int, Value*> affine;                  // by affine: its scalar part
   };
   static constexpr int kSplat = -1;
 
-  // ---- emit_nest.cpp: functions, segments, loops
+  // ---- emit_function.cpp: functions, segments
   void begin_function(const std::string& name);
   void end_function();
   llvm::AllocaInst* local(Type* type);
   void segments();
+
+  // ---- emit_nest.cpp: loops
   void columns(Value* begin, Value* end);
   void item(int copies);
   void walk(int pass, int copies);
@@ -72,10 +74,10 @@ class Emitter {
 
   // ---- emit_values.cpp: expressions
   Value* value(ExprId e, int copy);
-  Value* vector_value(ExprId e, int copy); // splats what does not vary
+  Value* vector_value(ExprId e, int copy);  // splats what does not vary
   Value* compute(ExprId e, int copy);
   Value* at_level(int level, const std::function<Value*()>& emit);
-  int level_of_dim(int dim) const; // where its coordinate becomes known
+  int level_of_dim(int dim) const;  // where its coordinate becomes known
   Value* affine_value(int affine, int level, int copy);
   Value* affine_scalar(int affine, int level);
   Value* scalar(int64_t slot, c10::ScalarType to);
@@ -106,8 +108,8 @@ class Emitter {
   // ---- emit_reduce.cpp
   struct Accumulator {
     ExprId reduce;
-    bool vector; // lanes, else a scalar
-    std::vector<llvm::AllocaInst*> values, indices, totals; // per copy
+    bool vector;                                             // lanes, else a scalar
+    std::vector<llvm::AllocaInst*> values, indices, totals;  // per copy
   };
   void start_accumulators(int pass, int copies);
   void accumulate(int pass, int copies);
@@ -131,33 +133,33 @@ class Emitter {
   llvm::IRBuilder<> b;
   Alu alu_;
   Partials partials_;
-  std::vector<Access> accesses_; // the plan's, then the partials of a split plan's Reduces
-  std::vector<Affine> affines_; // the plan's, then linear index of arg reductions, place in saved memory
-  std::vector<int> level_of_; // per expr
-  std::vector<int> partial_access_, partial_index_access_; // per expr: access of its partials, -1
-  int linear_affine_ = 0, saved_affine_ = 0; // where in affines_
-  std::vector<int> saved_slot_; // per expr, -1
+  std::vector<Access> accesses_;                            // the plan's, then the partials of a split plan's Reduces
+  std::vector<Affine> affines_;                             // the plan's, then linear index of arg reductions, place in saved memory
+  std::vector<int> level_of_;                               // per expr
+  std::vector<int> partial_access_, partial_index_access_;  // per expr: access of its partials, -1
+  int linear_affine_ = 0, saved_affine_ = 0;                // where in affines_
+  std::vector<int> saved_slot_;                             // per expr, -1
   int item_level_;
 
   // The function being emitted.
   Phase phase_;
   llvm::Function* function_ = nullptr;
-  Value *begin_ = nullptr, *end_ = nullptr, *pointers_ = nullptr, *offsets_ = nullptr, *scalars_ = nullptr,
-        *faults_ = nullptr, *partial_memory_ = nullptr;
+  Value *begin_ = nullptr, *end_ = nullptr, *pointers_ = nullptr, *offsets_ = nullptr, *scalars_ = nullptr, *faults_ = nullptr,
+        *partial_memory_ = nullptr;
   llvm::AllocaInst* fault_flags_[2] = {nullptr, nullptr};
   std::vector<llvm::AllocaInst*> saved_memory_;
   std::vector<Scope> scopes_;
   int level_ = 0;
-  std::vector<Value*> coords_; // per dim
-  Value* chunk_ = nullptr; // chunk number
-  Value* mask_ = nullptr; // lanes inside the vector dim; null: all
-  Value* active_lanes_ = nullptr; // how many, beside a mask
+  std::vector<Value*> coords_;     // per dim
+  Value* chunk_ = nullptr;         // chunk number
+  Value* mask_ = nullptr;          // lanes inside the vector dim; null: all
+  Value* active_lanes_ = nullptr;  // how many, beside a mask
   Value* rng_offset_ = nullptr;
-  std::map<int, PhiloxKeys> random_keys_; // by lanes
-  int walk_ = 0; // the pass being emitted
+  std::map<int, PhiloxKeys> random_keys_;  // by lanes
+  int walk_ = 0;                           // the pass being emitted
   std::vector<Accumulator> accumulators_;
-  int64_t flush_every_ = 0; // iterations of flush_dim_
+  int64_t flush_every_ = 0;  // iterations of flush_dim_
   int flush_dim_ = -1;
 };
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

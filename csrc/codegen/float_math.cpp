@@ -20,7 +20,7 @@ namespace torch_hpu::codegen {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kLn2High = 0x1.63p-1, kLn2Low = -0x1.bd0105c610ca8p-13; // 9 bits, and the rest
+constexpr double kLn2High = 0x1.63p-1, kLn2Low = -0x1.bd0105c610ca8p-13;  // 9 bits, and the rest
 constexpr double kLog2e = 0x1.71547652b82fep0;
 
 // 2^-28: (exp(r) - 1 - r) / r^2 on +-ln(2)/2
@@ -29,7 +29,8 @@ constexpr double kExp[] = {0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558f2p-5, 0x1.1239
 constexpr double kLog[] = {0x1.555554p-2, -0x1.000226p-2, 0x1.99a008p-3, -0x1.547244p-3,
                            0x1.22da1cp-3, -0x1.0d8542p-3, 0x1.055b6ap-3, -0x1.38b58p-4};
 // 2^-29: erf(x) / x - 1 in x^2, |x| < 1
-constexpr double kErfSmall[] = {0x1.06eba8p-3, -0x1.81273ep-2, 0x1.ce2cf8p-4, -0x1.b7f90cp-6, 0x1.5405bp-8, -0x1.a3f6f8p-11, 0x1.496a1ep-14};
+constexpr double kErfSmall[] = {0x1.06eba8p-3, -0x1.81273ep-2,  0x1.ce2cf8p-4, -0x1.b7f90cp-6,
+                                0x1.5405bp-8,  -0x1.a3f6f8p-11, 0x1.496a1ep-14};
 // 2^-29: -log(erfc(x)) on [1, 4]
 constexpr double kErfLarge[] = {0x1.661a16p-12, 0x1.2088ecp0, 0x1.46bae8p-1, 0x1.a65356p-4, -0x1.65cb9ep-6, 0x1.825b48p-9, -0x1.86de0cp-13};
 // 2^-28: (sin(r) / r - 1) / r^2 in r^2; 2^-33: (cos(r) - 1 + r^2 / 2) / r^4 in r^2; |r| < pi/4
@@ -39,7 +40,7 @@ constexpr double kCos[] = {0x1.55554ap-5, -0x1.6c0c2ep-10, 0x1.99ea04p-16};
 constexpr double kHalfPi[] = {0x1.921fb6p0, -0x1.777a5cp-25, -0x1.ee59dap-50};
 constexpr double kTrigBound = 32768;
 
-} // namespace
+}  // namespace
 
 Value* Alu::float_math(Op op, Value* x) {
   switch (op) {
@@ -83,7 +84,7 @@ Value* Alu::at_least(Value* x, double bound) {
   return select(b.CreateFCmpOLT(x, limit), limit, x);
 }
 
-Value* Alu::to_int(Value* x) { // x is an integer of small magnitude, or NaN, for which anything will do
+Value* Alu::to_int(Value* x) {  // x is an integer of small magnitude, or NaN, for which anything will do
   return b.CreateFreeze(b.CreateFPToSI(x, like(x, b.getInt32Ty())));
 }
 
@@ -131,7 +132,7 @@ Value* Alu::expm1_float(Value* x) {
   const auto [n, p] = reduce_exp(at_most(at_least(x, -20), 89));
   Value* s = power_of_two(b.CreateSub(to_int(n), constant(like(x, b.getInt32Ty()), int64_t{1})));
   Value* half = fma(s, p, b.CreateFSub(s, constant(t, 0.5)));
-  return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, b.CreateFAdd(half, half), x); // -0 stays -0
+  return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, b.CreateFAdd(half, half), x);  // -0 stays -0
 }
 
 // With t = exp(2|x|) - 1: tanh |x| = t / (t + 2). From |x| = 10 on that is 1 in float.
@@ -160,7 +161,7 @@ Value* Alu::assemble_log(Value* x, Value* e, Value* f) {
   Value* y = b.CreateFAdd(fma(square, constant(t, -0.5), tail), f);
   y = fma(e, constant(t, kLn2High), y);
   Value* zero = constant(t, 0.0);
-  Value* outside = select(b.CreateFCmpOLT(x, zero), constant(t, std::numeric_limits<double>::quiet_NaN()), x); // inf, NaN
+  Value* outside = select(b.CreateFCmpOLT(x, zero), constant(t, std::numeric_limits<double>::quiet_NaN()), x);  // inf, NaN
   outside = select(b.CreateFCmpOEQ(x, zero), constant(t, -kInf), outside);
   Value* inside = b.CreateAnd(b.CreateFCmpOGT(x, zero), b.CreateFCmpOLT(x, constant(t, kInf)));
   return select(inside, y, outside);
@@ -181,9 +182,9 @@ Value* Alu::log1p_float(Value* x) {
   const auto [e, rough] = split_exponent(u);
   Value* s = power_of_two(b.CreateNeg(e));
   Value* f = fma(x, s, b.CreateFSub(s, constant(t, 1.0)));
-  f = select(b.CreateFCmpOGT(x, constant(t, 0x1p24)), rough, f); // there u is x, and 2^-e soon a denormal
+  f = select(b.CreateFCmpOGT(x, constant(t, 0x1p24)), rough, f);  // there u is x, and 2^-e soon a denormal
   Value* y = assemble_log(u, b.CreateSIToFP(e, t), f);
-  return select(b.CreateFCmpOEQ(x, constant(t, 0.0)), x, y); // -0 stays -0
+  return select(b.CreateFCmpOEQ(x, constant(t, 0.0)), x, y);  // -0 stays -0
 }
 
 Value* Alu::erf_float(Value* x) {
@@ -207,7 +208,7 @@ Value* Alu::sincos_float(Op op, Value* x) {
   Value* any = lanes_of(large) > 0 ? b.CreateOrReduce(large) : large;
 
   Value* k = intrinsic(llvm::Intrinsic::roundeven, b.CreateFMul(x, constant(t, 2 / M_PI)));
-  k = b.CreateFAdd(k, constant(t, 0.0)); // no -0, which would lose the sign of x = -0 below
+  k = b.CreateFAdd(k, constant(t, 0.0));  // no -0, which would lose the sign of x = -0 below
   Value* r = x;
   for (double part : kHalfPi) {
     r = fma(k, constant(t, -part), r);
@@ -240,4 +241,4 @@ Value* Alu::sincos_float(Op op, Value* x) {
   return result;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -22,12 +22,12 @@ struct SleefRow {
   const char* accuracy;
 };
 constexpr SleefRow kSleef[] = {
-    {Op::kExp, "exp", "u10"},     {Op::kExp2, "exp2", "u10"},   {Op::kExpm1, "expm1", "u10"}, {Op::kLog, "log", "u10"},
-    {Op::kLog2, "log2", "u10"},   {Op::kLog10, "log10", "u10"}, {Op::kLog1p, "log1p", "u10"}, {Op::kSin, "sin", "u10"},
-    {Op::kCos, "cos", "u10"},     {Op::kTan, "tan", "u10"},     {Op::kAsin, "asin", "u10"},   {Op::kAcos, "acos", "u10"},
-    {Op::kAtan, "atan", "u10"},   {Op::kSinh, "sinh", "u10"},   {Op::kCosh, "cosh", "u10"},   {Op::kTanh, "tanh", "u10"},
-    {Op::kAsinh, "asinh", "u10"}, {Op::kAcosh, "acosh", "u10"}, {Op::kAtanh, "atanh", "u10"}, {Op::kErf, "erf", "u10"},
-    {Op::kErfc, "erfc", "u15"},   {Op::kLgamma, "lgamma", "u10"}, {Op::kPow, "pow", "u10"},   {Op::kAtan2, "atan2", "u10"},
+    {Op::kExp, "exp", "u10"},     {Op::kExp2, "exp2", "u10"},     {Op::kExpm1, "expm1", "u10"}, {Op::kLog, "log", "u10"},
+    {Op::kLog2, "log2", "u10"},   {Op::kLog10, "log10", "u10"},   {Op::kLog1p, "log1p", "u10"}, {Op::kSin, "sin", "u10"},
+    {Op::kCos, "cos", "u10"},     {Op::kTan, "tan", "u10"},       {Op::kAsin, "asin", "u10"},   {Op::kAcos, "acos", "u10"},
+    {Op::kAtan, "atan", "u10"},   {Op::kSinh, "sinh", "u10"},     {Op::kCosh, "cosh", "u10"},   {Op::kTanh, "tanh", "u10"},
+    {Op::kAsinh, "asinh", "u10"}, {Op::kAcosh, "acosh", "u10"},   {Op::kAtanh, "atanh", "u10"}, {Op::kErf, "erf", "u10"},
+    {Op::kErfc, "erfc", "u15"},   {Op::kLgamma, "lgamma", "u10"}, {Op::kPow, "pow", "u10"},     {Op::kAtan2, "atan2", "u10"},
     {Op::kHypot, "hypot", "u05"},
 };
 
@@ -47,8 +47,8 @@ void add_libc(FunctionTable& table) {
   add(table, "memcpy", &::memcpy);
   add(table, "memmove", &::memmove);
   add(table, "memset", &::memset);
-  for (const char* name : {"floor", "floorf", "ceil", "ceilf", "trunc", "truncf", "rint", "rintf", "roundeven", "roundevenf",
-                           "fma", "fmaf", "fmod", "fmodf"}) {
+  for (const char* name : {"floor", "floorf", "ceil", "ceilf", "trunc", "truncf", "rint", "rintf", "roundeven", "roundevenf", "fma", "fmaf",
+                           "fmod", "fmodf"}) {
     if (void* f = dlsym(RTLD_DEFAULT, name)) {
       table.emplace_back(name, f);
     }
@@ -81,7 +81,7 @@ const std::map<std::string, void*>& by_name() {
   return map;
 }
 
-} // namespace
+}  // namespace
 
 const FunctionTable& external_functions() {
   static const FunctionTable table = collect();
@@ -103,4 +103,4 @@ std::string array_function(Op op, c10::ScalarType dtype) {
   return std::string("hpu_") + traits(op).name + "_" + c10::toString(dtype);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -23,4 +23,4 @@ VectorFunction vector_function(Op op, bool is_double);
 // for two operands. Every op that has a vector function has an array function, too.
 std::string array_function(Op op, c10::ScalarType dtype);
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

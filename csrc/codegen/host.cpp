@@ -76,10 +76,10 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine() {
   const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
   TORCH_INTERNAL_ASSERT(target, "no code generator for ", triple, ": ", error);
   llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Standard; // only what carries the contract flag
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
-      triple, h.cpu, h.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Less,
-      /*JIT=*/true));
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // only what carries the contract flag
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(triple, h.cpu, h.features, options, llvm::Reloc::PIC_,
+                                                                           llvm::CodeModel::Small, llvm::CodeGenOptLevel::Less,
+                                                                           /*JIT=*/true));
   TORCH_INTERNAL_ASSERT(machine, "no target machine for ", triple);
   return machine;
 }
@@ -94,4 +94,4 @@ std::string host_description() {
   return text + " width=" + std::to_string(h.vector_bytes);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -11,11 +11,11 @@ class TargetMachine;
 namespace torch_hpu::codegen {
 
 struct Host {
-  std::string cpu; // LLVM's name: "znver5"
-  std::string features; // "+avx2,-avx512f,..."
-  int vector_bytes = 16; // width of a vector register that is worth using: 64, 32 or 16
-  bool avx2 = false; // masked 32 and 64 bit moves
-  bool avx512 = false; // F, BW, DQ and VL: masked moves of every element size, scalef
+  std::string cpu;        // LLVM's name: "znver5"
+  std::string features;   // "+avx2,-avx512f,..."
+  int vector_bytes = 16;  // width of a vector register that is worth using: 64, 32 or 16
+  bool avx2 = false;      // masked 32 and 64 bit moves
+  bool avx512 = false;    // F, BW, DQ and VL: masked moves of every element size, scalef
   bool fma = false;
   bool f16c = false;
 };
@@ -39,4 +39,4 @@ class HostScope {
 // A new machine for the host's code model; the caller keeps it to one thread at a time.
 std::unique_ptr<llvm::TargetMachine> make_target_machine();
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

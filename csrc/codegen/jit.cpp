@@ -35,23 +35,23 @@ void checked(llvm::Error error, const char* what) {
 }
 
 struct Jit {
-  std::recursive_mutex mutex; // a module that fails to load is removed under it
+  std::recursive_mutex mutex;  // a module that fails to load is removed under it
   std::unique_ptr<LLJIT> lljit;
 
   Jit() {
     JITTargetMachineBuilder builder{llvm::Triple(llvm::sys::getProcessTriple())};
     builder.setCPU(host().cpu);
     builder.addFeatures({host().features});
-    lljit = checked(
-        LLJITBuilder()
-            .setJITTargetMachineBuilder(std::move(builder))
-            .setLinkProcessSymbolsByDefault(false)
-            .setPlatformSetUp(setUpInactivePlatform) // no initializers, no exceptions: nothing to set up
-            .setCompileFunctionCreator([](JITTargetMachineBuilder) -> llvm::Expected<std::unique_ptr<IRCompileLayer::IRCompiler>> {
-              return std::make_unique<TMOwningSimpleCompiler>(make_target_machine());
-            })
-            .create(),
-        "cannot start");
+    lljit =
+        checked(LLJITBuilder()
+                    .setJITTargetMachineBuilder(std::move(builder))
+                    .setLinkProcessSymbolsByDefault(false)
+                    .setPlatformSetUp(setUpInactivePlatform)  // no initializers, no exceptions: nothing to set up
+                    .setCompileFunctionCreator([](JITTargetMachineBuilder) -> llvm::Expected<std::unique_ptr<IRCompileLayer::IRCompiler>> {
+                      return std::make_unique<TMOwningSimpleCompiler>(make_target_machine());
+                    })
+                    .create(),
+                "cannot start");
     SymbolMap symbols;
     for (const auto& [name, address] : external_functions()) {
       symbols[lljit->mangleAndIntern(name)] = {ExecutorAddr::fromPtr(address), llvm::JITSymbolFlags::Exported};
@@ -61,7 +61,7 @@ struct Jit {
 };
 
 Jit& jit() {
-  host(); // registers the target
+  host();  // registers the target
   static Jit* jit = new Jit();
   return *jit;
 }
@@ -84,12 +84,10 @@ class Module final : public LoadedModule {
   ResourceTrackerSP tracker_;
 };
 
-} // namespace
+}  // namespace
 
-std::shared_ptr<const LoadedModule> load_module(
-    std::unique_ptr<llvm::LLVMContext> context,
-    std::unique_ptr<llvm::Module> module,
-    const std::vector<std::string>& functions) {
+std::shared_ptr<const LoadedModule> load_module(std::unique_ptr<llvm::LLVMContext> context, std::unique_ptr<llvm::Module> module,
+                                                const std::vector<std::string>& functions) {
   Jit& j = jit();
   const std::lock_guard<std::recursive_mutex> lock(j.mutex);
   ResourceTrackerSP tracker = j.lljit->getMainJITDylib().createResourceTracker();
@@ -105,4 +103,4 @@ const llvm::DataLayout& jit_layout() {
   return jit().lljit->getDataLayout();
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

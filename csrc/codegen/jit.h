@@ -16,12 +16,10 @@ class LoadedModule {
 };
 
 // Compiles a verified module. `functions`: the names that will be asked for. Thread-safe; compilations queue up.
-std::shared_ptr<const LoadedModule> load_module(
-    std::unique_ptr<llvm::LLVMContext> context,
-    std::unique_ptr<llvm::Module> module,
-    const std::vector<std::string>& functions);
+std::shared_ptr<const LoadedModule> load_module(std::unique_ptr<llvm::LLVMContext> context, std::unique_ptr<llvm::Module> module,
+                                                const std::vector<std::string>& functions);
 
 // Layout of the host's data, which modules must carry.
 const llvm::DataLayout& jit_layout();
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -29,22 +29,21 @@ struct Code {
   struct Step {
     Entry entry;
     int64_t items;
-    int64_t grain; // items; 0: stay on the calling thread
+    int64_t grain;  // items; 0: stay on the calling thread
   };
-  std::shared_ptr<const LoadedModule> module; // keeps the code alive
-  std::vector<Step> steps; // empty: nothing to do
+  std::shared_ptr<const LoadedModule> module;  // keeps the code alive
+  std::vector<Step> steps;                     // empty: nothing to do
   int64_t partial_bytes = 0;
 };
 
-void run_steps(const Code& code, std::byte* const* pointers, const int64_t* offsets, const ir::ScalarValue* scalars,
-               uint8_t* faults, std::byte* partials) {
+void run_steps(const Code& code, std::byte* const* pointers, const int64_t* offsets, const ir::ScalarValue* scalars, uint8_t* faults,
+               std::byte* partials) {
   for (const Code::Step& s : code.steps) {
     if (s.grain == 0) {
       s.entry(0, s.items, pointers, offsets, scalars, faults, partials);
     } else {
-      at::parallel_for(0, s.items, s.grain, [&](int64_t begin, int64_t end) {
-        s.entry(begin, end, pointers, offsets, scalars, faults, partials);
-      });
+      at::parallel_for(0, s.items, s.grain,
+                       [&](int64_t begin, int64_t end) { s.entry(begin, end, pointers, offsets, scalars, faults, partials); });
     }
   }
 }
@@ -155,7 +154,7 @@ std::mutex& cache_mutex() {
 }
 
 Cache& cache() {
-  static Cache* cache = new Cache(); // never destroyed, as the JIT
+  static Cache* cache = new Cache();  // never destroyed, as the JIT
   return *cache;
 }
 
@@ -175,7 +174,7 @@ void promote_locals(llvm::Function& function) {
 
 struct Job {
   std::shared_ptr<Code> code;
-  std::vector<std::string> functions; // one per step
+  std::vector<std::string> functions;  // one per step
 };
 
 Job emit_loop(const Loop& loop, llvm::Module& module, size_t number) {
@@ -243,14 +242,14 @@ void build(const std::vector<const Loop*>& loops, std::vector<std::shared_ptr<co
   }
 }
 
-} // namespace
+}  // namespace
 
 std::vector<std::shared_ptr<const Kernel>> compile(const std::vector<Loop>& loops) {
   std::vector<std::string> keys;
   std::unordered_map<std::string_view, std::shared_ptr<const Code>> known;
   std::vector<const Loop*> missing;
   std::vector<std::string_view> missing_keys;
-  keys.reserve(loops.size()); // views point into it
+  keys.reserve(loops.size());  // views point into it
   {
     const std::lock_guard<std::mutex> lock(cache_mutex());
     for (const Loop& loop : loops) {
@@ -278,4 +277,4 @@ std::vector<std::shared_ptr<const Kernel>> compile(const std::vector<Loop>& loop
   return kernels;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

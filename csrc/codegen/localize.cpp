@@ -1,3 +1,4 @@
+// The compiler's numbers for buffers, windows and scalars become dense local ones, so that equal loops share a kernel.
 #include <c10/util/Exception.h>
 
 #include "csrc/codegen/codegen.h"
@@ -16,7 +17,7 @@ uint32_t dense(std::vector<uint32_t>& known, uint32_t global) {
   return static_cast<uint32_t>(known.size() - 1);
 }
 
-} // namespace
+}  // namespace
 
 // Scalar slots stay in the loop's order; the generator's seed and offset get two slots behind them.
 Localized localize(const Loop& loop) {
@@ -42,4 +43,4 @@ Localized localize(const Loop& loop) {
   return local;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

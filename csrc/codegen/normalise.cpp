@@ -168,7 +168,7 @@ bool belongs_outside(const Plan& plan, int e, int d) {
       votes += (se > sd ? 1 : -1) * static_cast<int64_t>(c10::elementSize(a.dtype));
     }
   }
-  for (const Store& s : plan.loop.stores) { // a store costs twice a load
+  for (const Store& s : plan.loop.stores) {  // a store costs twice a load
     const Access& a = plan.loop.accesses[s.access];
     const int64_t se = std::abs(a.strides[e]), sd = std::abs(a.strides[d]);
     if (se != 0 && sd != 0 && se != sd) {
@@ -189,9 +189,7 @@ void sort_dims(Plan& plan, int begin, int end) {
 void merge_dims(Plan& plan, int begin, int end) {
   for (int d = end - 2; d >= begin; --d) {
     bool mergeable = true;
-    for_each_map(plan, [&](const DimVector& v) {
-      mergeable = mergeable && v[d] == v[d + 1] * plan.loop.sizes[d + 1];
-    });
+    for_each_map(plan, [&](const DimVector& v) { mergeable = mergeable && v[d] == v[d + 1] * plan.loop.sizes[d + 1]; });
     if (mergeable) {
       plan.loop.sizes[d + 1] *= plan.loop.sizes[d];
       erase_dim(plan, d);
@@ -199,7 +197,7 @@ void merge_dims(Plan& plan, int begin, int end) {
   }
 }
 
-} // namespace
+}  // namespace
 
 Plan normalise(const Loop& loop) {
   Plan plan;
@@ -224,7 +222,7 @@ Plan normalise(const Loop& loop) {
   sort_dims(plan, plan.kept(), plan.rank());
   merge_dims(plan, plan.kept(), plan.rank());
   merge_dims(plan, 0, plan.kept());
-  if (plan.rank() == 0) { // a single point: one kept dim of size one
+  if (plan.rank() == 0) {  // a single point: one kept dim of size one
     for_each_map(plan, [](DimVector& v) { v.push_back(0); });
     plan.loop.sizes.push_back(1);
     plan.loop.kept = 1;
@@ -232,4 +230,4 @@ Plan normalise(const Loop& loop) {
   return plan;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -9,12 +9,12 @@ namespace torch_hpu::codegen {
 
 enum class OpClass : uint8_t {
   kLeaf,
-  kConvert, // any -> any
-  kUnary, // T -> T
-  kPredicate, // floating point -> Bool
-  kBinary, // T, T -> T
-  kCompare, // T, T -> Bool
-  kTernary, // select, fma
+  kConvert,    // any -> any
+  kUnary,      // T -> T
+  kPredicate,  // floating point -> Bool
+  kBinary,     // T, T -> T
+  kCompare,    // T, T -> Bool
+  kTernary,    // select, fma
   kReduce,
 };
 
@@ -24,9 +24,9 @@ enum Accepts : uint8_t { kAcceptsFloat = 1, kAcceptsInt = 2, kAcceptsBool = 4, k
 struct OpTraits {
   const char* name;
   OpClass op_class;
-  uint8_t operands; // how many of a, b, c
-  uint8_t accepts; // dtype of the operands (of the result for leaves)
-  uint8_t cost; // about the cycles of one vector
+  uint8_t operands;  // how many of a, b, c
+  uint8_t accepts;   // dtype of the operands (of the result for leaves)
+  uint8_t cost;      // about the cycles of one vector
 };
 
 const OpTraits& traits(Op op);
@@ -46,4 +46,4 @@ inline std::array<ExprId, 3> operands(const Expr& e) {
   return {e.a, e.b, e.c};
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -1,13 +1,15 @@
+// Levels and passes of the expressions, and what follows from them: which values are saved between walks, whether a reduction
+// is split, what a vector of points costs.
 #include "csrc/codegen/plan.h"
 
 #include <algorithm>
 
 namespace torch_hpu::codegen {
 
-static constexpr int64_t kSavedBytes = 64 << 10; // on the stack, in the second level cache
-static constexpr int kSavedCost = 8; // cycles above which reading a vector back beats computing it again
-static constexpr int64_t kChunkPoints = 16 << 10; // points that make an item of a split reduction worth its while
-static constexpr int64_t kSplitBelow = 64; // items
+static constexpr int64_t kSavedBytes = 64 << 10;   // on the stack, in the second level cache
+static constexpr int kSavedCost = 8;               // cycles above which reading a vector back beats computing it again
+static constexpr int64_t kChunkPoints = 16 << 10;  // points that make an item of a split reduction worth its while
+static constexpr int64_t kSplitBelow = 64;         // items
 
 int64_t Plan::kept_points() const {
   int64_t n = 1;
@@ -120,7 +122,7 @@ void choose_saved(Plan& plan) {
       }
     }
   }
-  std::vector<int> computed(loop.exprs.size(), 0); // the first walk that computes it
+  std::vector<int> computed(loop.exprs.size(), 0);  // the first walk that computes it
   std::vector<bool> saved(loop.exprs.size(), false);
   int64_t bytes = 0;
   for (int walk = 1; walk <= walks; ++walk) {
@@ -135,8 +137,8 @@ void choose_saved(Plan& plan) {
       seen[e] = true;
       const auto dtype = loop.exprs[e].dtype;
       const int64_t size = plan.saved_stride * static_cast<int64_t>(c10::elementSize(dtype));
-      if (computed[e] > 0 && computed[e] < walk && cost[e] >= kSavedCost && plan.varies(e) &&
-          (plan.dims[e] >> (plan.rank() - 1)) != 0 && dtype != c10::ScalarType::Bool && bytes + size <= kSavedBytes) {
+      if (computed[e] > 0 && computed[e] < walk && cost[e] >= kSavedCost && plan.varies(e) && (plan.dims[e] >> (plan.rank() - 1)) != 0 &&
+          dtype != c10::ScalarType::Bool && bytes + size <= kSavedBytes) {
         saved[e] = true;
         bytes += size;
         plan.saved.push_back({e, computed[e]});
@@ -152,7 +154,7 @@ void choose_saved(Plan& plan) {
 
 void choose_split(Plan& plan) {
   const int64_t items = plan.kept_points() == 0 ? 0 : plan.items();
-  const int64_t points = plan.reduced_points() * (plan.row_mode ? 1 : plan.block()); // of one item
+  const int64_t points = plan.reduced_points() * (plan.row_mode ? 1 : plan.block());  // of one item
   if (plan.passes == 0 || items == 0 || items >= kSplitBelow || points < 2 * kChunkPoints) {
     return;
   }
@@ -191,4 +193,4 @@ Plan make_plan(const Loop& loop, int vector_bytes) {
   return plan;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

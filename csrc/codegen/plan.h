@@ -31,34 +31,34 @@ struct Affine {
 
 struct Saved {
   ExprId expr;
-  int pass; // computed and written here; later walks read it
+  int pass;  // computed and written here; later walks read it
 };
 
 struct Plan {
-  Loop loop; // normalised: size-1 dims dropped, dims sorted and merged; kIndex only inside `affine`
-  std::vector<int> affine_of; // per expr: index into affines, or -1
+  Loop loop;                   // normalised: size-1 dims dropped, dims sorted and merged; kIndex only inside `affine`
+  std::vector<int> affine_of;  // per expr: index into affines, or -1
   std::vector<Affine> affines;
-  DimVector linear; // coefficients of the linear index over the original reduced dims (argmin, argmax)
+  DimVector linear;  // coefficients of the linear index over the original reduced dims (argmin, argmax)
 
-  std::vector<uint64_t> dims; // per expr: bit d set when its value changes along dim d
-  std::vector<int> pass; // per expr: the largest pass among the Reduces it depends on or is (0: none)
-  int passes = 0; // Reduce passes
-  bool point_stores = false; // some store happens at every point: one more walk
+  std::vector<uint64_t> dims;  // per expr: bit d set when its value changes along dim d
+  std::vector<int> pass;       // per expr: the largest pass among the Reduces it depends on or is (0: none)
+  int passes = 0;              // Reduce passes
+  bool point_stores = false;   // some store happens at every point: one more walk
 
-  int vector_bytes = 16; // of the host
+  int vector_bytes = 16;  // of the host
   bool row_mode = false;
   int vector_dim = 0;
   int lanes = 1;
   int unroll = 1;
 
   std::vector<Saved> saved;
-  int64_t saved_stride = 0; // elements per saved expression
+  int64_t saved_stride = 0;  // elements per saved expression
 
-  int split_dim = -1; // reduced dim that is cut, -1: none
-  int64_t chunk = 0; // its length
+  int split_dim = -1;  // reduced dim that is cut, -1: none
+  int64_t chunk = 0;   // its length
   int64_t chunks = 1;
 
-  int64_t cost_per_vector = 1; // about cycles of `lanes` points
+  int64_t cost_per_vector = 1;  // about cycles of `lanes` points
 
   int rank() const {
     return static_cast<int>(loop.sizes.size());
@@ -69,7 +69,7 @@ struct Plan {
   int reduced() const {
     return rank() - kept();
   }
-  bool varies(ExprId e) const { // along the vector dim
+  bool varies(ExprId e) const {  // along the vector dim
     return (dims[e] >> vector_dim & 1) != 0;
   }
   bool is_point(ExprId e) const {
@@ -81,7 +81,7 @@ struct Plan {
   }
   int64_t kept_points() const;
   int64_t reduced_points() const;
-  int64_t items() const; // of one walk without chunks: rows, or blocks of columns
+  int64_t items() const;  // of one walk without chunks: rows, or blocks of columns
 };
 
 // `loop` is verified and localized. `vector_bytes` of the host.
@@ -94,10 +94,10 @@ bool is_point_store(const Plan& plan, const Store& store);
 std::vector<ExprId> walk_roots(const Plan& plan, int pass);
 
 // The steps of make_plan, one file each.
-Plan normalise(const Loop& loop); // normalise.cpp: dims, affine expressions
-void analyse(Plan& plan); // plan.cpp: dims and pass of each expression
-void choose_vector_dim(Plan& plan, int vector_bytes); // vectorise.cpp: mode, lanes, unroll
-void choose_saved(Plan& plan); // plan.cpp
-void choose_split(Plan& plan); // plan.cpp
+Plan normalise(const Loop& loop);                      // normalise.cpp: dims, affine expressions
+void analyse(Plan& plan);                              // plan.cpp: dims and pass of each expression
+void choose_vector_dim(Plan& plan, int vector_bytes);  // vectorise.cpp: mode, lanes, unroll
+void choose_saved(Plan& plan);                         // plan.cpp
+void choose_split(Plan& plan);                         // plan.cpp
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

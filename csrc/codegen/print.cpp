@@ -22,7 +22,7 @@ const char* category_name(ir::ScalarCategory c) {
 
 std::string shortest(double d) {
   char text[32];
-  for (int digits = 6; digits <= 17; ++digits) { // the shortest text that reads back as d
+  for (int digits = 6; digits <= 17; ++digits) {  // the shortest text that reads back as d
     snprintf(text, sizeof text, "%.*g", digits, d);
     if (strtod(text, nullptr) == d) {
       break;
@@ -61,8 +61,7 @@ void print_expr(std::ostream& out, const Loop& loop, ExprId id) {
       break;
   }
   for (int i = 0; i < t.operands; ++i) {
-    out << (i == 0 && t.op_class != OpClass::kLeaf ? " %" : i == 0 ? (e.op == Op::kLoadAt ? " at %" : " %") : ", %")
-        << operands(e)[i];
+    out << (i == 0 && t.op_class != OpClass::kLeaf ? " %" : i == 0 ? (e.op == Op::kLoadAt ? " at %" : " %") : ", %") << operands(e)[i];
   }
   if (e.op == Op::kCheckIndex) {
     out << " of " << e.imm_i;
@@ -70,7 +69,7 @@ void print_expr(std::ostream& out, const Loop& loop, ExprId id) {
   out << " : " << c10::toString(e.dtype) << '\n';
 }
 
-} // namespace
+}  // namespace
 
 std::string to_string(const Loop& loop) {
   std::ostringstream out;
@@ -115,4 +114,4 @@ std::string to_string(const Loop& loop) {
   return out.str();
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

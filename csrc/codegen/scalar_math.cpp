@@ -35,7 +35,7 @@ T digamma(T x) {
   return static_cast<T>(calc_digamma(x));
 }
 template <class T>
-T lgamma_of(T x) { // std::lgamma writes a global sign, which is a race but harmless; the re-entrant form has none
+T lgamma_of(T x) {  // std::lgamma writes a global sign, which is a race but harmless; the re-entrant form has none
   int sign = 0;
   if constexpr (std::is_same_v<T, float>) {
     return ::lgammaf_r(x, &sign);
@@ -54,12 +54,8 @@ T power(T x, T y) {
 
 template <class T>
 void add_float(std::vector<ArrayFunction>& table, ScalarType dtype) {
-  const auto one = [&](Op op, void (*f)(T*, int64_t)) {
-    table.push_back({op, dtype, reinterpret_cast<void*>(f)});
-  };
-  const auto two = [&](Op op, void (*f)(T*, const T*, int64_t)) {
-    table.push_back({op, dtype, reinterpret_cast<void*>(f)});
-  };
+  const auto one = [&](Op op, void (*f)(T*, int64_t)) { table.push_back({op, dtype, reinterpret_cast<void*>(f)}); };
+  const auto two = [&](Op op, void (*f)(T*, const T*, int64_t)) { table.push_back({op, dtype, reinterpret_cast<void*>(f)}); };
   one(Op::kExp, map1<T, std::exp>);
   one(Op::kExp2, map1<T, std::exp2>);
   one(Op::kExpm1, map1<T, std::expm1>);
@@ -96,7 +92,7 @@ void add_integer(std::vector<ArrayFunction>& table, ScalarType dtype) {
   table.push_back({Op::kPow, dtype, reinterpret_cast<void*>(&map2<T, power<T>>)});
 }
 
-} // namespace
+}  // namespace
 
 const std::vector<ArrayFunction>& array_functions() {
   static const std::vector<ArrayFunction> table = [] {
@@ -125,4 +121,4 @@ void float_to_half(const float* from, uint16_t* to, int64_t n) {
   }
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -17,4 +17,4 @@ const std::vector<ArrayFunction>& array_functions();
 void half_to_float(const uint16_t* from, float* to, int64_t n);
 void float_to_half(const float* from, uint16_t* to, int64_t n);
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

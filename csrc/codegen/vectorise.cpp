@@ -54,7 +54,7 @@ double cost_along(const Plan& plan, int dim, int lanes) {
     add_access(plan.loop.accesses[s.access]);
   }
   const double vectors = std::ceil(n / lanes);
-  const double start = row_mode ? 4 + 12.0 * reduces : 4; // combining lanes; entering the loop
+  const double start = row_mode ? 4 + 12.0 * reduces : 4;  // combining lanes; entering the loop
   return (cost * vectors + start) * lanes / n / lanes;
 }
 
@@ -95,7 +95,7 @@ void nest_transposed_dim(Plan& plan) {
       if (a.strides[d] == 1) {
         const int64_t size = plan.loop.sizes[d];
         for (int64_t tile = 64; tile >= 16; --tile) {
-          if (size % tile == 0 && size > tile) { // keep the outer part: pages are few within a tile, and threads have items
+          if (size % tile == 0 && size > tile) {  // keep the outer part: pages are few within a tile, and threads have items
             const auto split = [&](DimVector& m) { m.insert(m.begin() + d, m[d] * tile); };
             for (Access& x : plan.loop.accesses) {
               split(x.strides);
@@ -139,7 +139,7 @@ int choose_unroll(const Plan& plan) {
     unroll = 8;
   }
   if (wide == 8 && plan.lanes >= 16) {
-    unroll = std::max(1, unroll / 2); // two registers a value
+    unroll = std::max(1, unroll / 2);  // two registers a value
   }
   while (unroll > 1 && plan.loop.sizes[plan.vector_dim] < int64_t{plan.lanes} * unroll) {
     unroll /= 2;
@@ -147,7 +147,7 @@ int choose_unroll(const Plan& plan) {
   return unroll;
 }
 
-} // namespace
+}  // namespace
 
 void choose_vector_dim(Plan& plan, int vector_bytes) {
   plan.lanes = choose_lanes(plan, vector_bytes);
@@ -164,8 +164,8 @@ void choose_vector_dim(Plan& plan, int vector_bytes) {
   plan.vector_dim = (plan.row_mode ? plan.rank() : plan.kept()) - 1;
   move_dim(plan, best, plan.vector_dim);
   nest_transposed_dim(plan);
-  analyse(plan); // dims have moved
+  analyse(plan);  // dims have moved
   plan.unroll = choose_unroll(plan);
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -74,7 +74,7 @@ class Verifier {
   void check_expr(ExprId id) {
     const Expr& e = loop_.exprs[id];
     const OpTraits& t = traits(e.op);
-    bool moves = false; // along a reduced dim
+    bool moves = false;  // along a reduced dim
     for (int i = 0; i < 3; ++i) {
       const ExprId operand = operands(e)[i];
       if (i < t.operands) {
@@ -124,8 +124,8 @@ class Verifier {
         require_operand(e.c, e.dtype);
         return;
       case OpClass::kReduce:
-        require(is_arg_reduce(e.op) ? e.dtype == ScalarType::Long : e.dtype == dtype(e.a), "%", id, " (", t.name,
-                ") has dtype ", e.dtype, ", its operand ", dtype(e.a));
+        require(is_arg_reduce(e.op) ? e.dtype == ScalarType::Long : e.dtype == dtype(e.a), "%", id, " (", t.name, ") has dtype ", e.dtype,
+                ", its operand ", dtype(e.a));
         break;
     }
     require(accepts(t.accepts, dtype(e.a)), "%", id, " (", t.name, ") does not take dtype ", dtype(e.a));
@@ -145,7 +145,8 @@ class Verifier {
       case Op::kLoadAt: {
         const ScalarType memory = access("%", id, e.imm_i).dtype;
         require(e.dtype == register_dtype(memory), "%", id, " loads ", memory, " as ", e.dtype);
-        require(e.op == Op::kLoad || dtype(e.a) == ScalarType::Long, "%", id, " has a displacement of dtype ", e.a == kNoExpr ? e.dtype : dtype(e.a));
+        require(e.op == Op::kLoad || dtype(e.a) == ScalarType::Long, "%", id, " has a displacement of dtype ",
+                e.a == kNoExpr ? e.dtype : dtype(e.a));
         return;
       }
       case Op::kUniform:
@@ -182,13 +183,13 @@ class Verifier {
   }
 
   const Loop& loop_;
-  std::vector<bool> point_; // per expression: at point level
+  std::vector<bool> point_;  // per expression: at point level
 };
 
-} // namespace
+}  // namespace
 
 void verify(const Loop& loop) {
   Verifier(loop).run();
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -2,6 +2,10 @@
 
 #include <c10/core/DefaultDtype.h>
 
+#include <algorithm>
+
+#include "csrc/compiler/access.h"
+
 namespace torch_hpu::compiler {
 
 using c10::ScalarType;
@@ -145,7 +149,23 @@ void LoopBuilder::store_at_offset(ir::WindowId id, const DimVector& strides, int
   loop_.stores.push_back(s);
 }
 
+// Loads that are broadcast along all reduced dims (of expanded tensors) leave values at row level. What is stored at every point must be a
+// point value: it is made to depend on an index.
+void LoopBuilder::raise_stores() {
+  const std::vector<bool> point = point_level(loop_);
+  for (codegen::Store& s : loop_.stores) {
+    const DimVector& strides = loop_.accesses[s.access].strides;
+    const auto moving = std::find_if(strides.begin() + loop_.kept, strides.end(), [](int64_t stride) { return stride != 0; });
+    if (moving == strides.end() || point[static_cast<size_t>(s.value)]) {
+      continue;
+    }
+    const E value{this, s.value};
+    s.value = where(index(static_cast<size_t>(moving - strides.begin())) >= 0.0, value, value).id;
+  }
+}
+
 void LoopBuilder::finish() {
+  raise_stores();
   Item item;
   item.kind = Item::Kind::kLoop;
   item.loop = std::move(loop_);

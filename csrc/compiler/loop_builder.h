@@ -61,6 +61,7 @@ class LoopBuilder {
   void finish();
 
  private:
+  void raise_stores();
   uint32_t access(ir::WindowId w, const codegen::DimVector& strides, int64_t offset);
   codegen::DimVector broadcast(ir::WindowId w) const;
 

@@ -2,6 +2,7 @@
 #include <ATen/WrapDimUtils.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "csrc/compiler/loop_builder.h"
 
@@ -279,7 +280,12 @@ bool lower_glu_backward(LoweringContext& c) { // (grad_output, self, dim): both 
   return true;
 }
 
-// The source coordinate is floor(i * scale) in float, as ATen computes it.
+// The source coordinate of nearest interpolation is floor(i * scale) in float, as ATen computes it.
+float nearest_scale(const ir::Arg& given, int64_t in, int64_t out) {
+  const double wanted = given.is_none() ? 0 : given.value.toDouble();
+  return wanted > 0 ? static_cast<float>(1.0 / wanted) : static_cast<float>(in) / static_cast<float>(out);
+}
+
 bool lower_upsample_nearest(LoweringContext& c) { // (self [N, C, H, W], output_size, scales_h?, scales_w?)
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c)) {
@@ -289,15 +295,64 @@ bool lower_upsample_nearest(LoweringContext& c) { // (self [N, C, H, W], output_
   DimVector strides = x.strides;
   E at = b.constant(0, ScalarType::Long);
   for (size_t d : {size_t{2}, size_t{3}}) {
-    const ir::Arg& given = c.node.args[d];
-    const double wanted = given.is_none() ? 0 : given.value.toDouble();
-    const float scale = wanted > 0 ? static_cast<float>(1.0 / wanted) : static_cast<float>(x.sizes[d]) / static_cast<float>(out.sizes[d]);
+    const float scale = nearest_scale(c.node.args[d], x.sizes[d], out.sizes[d]);
     const E source = unary(codegen::Op::kFloor, cast(b.index(d), ScalarType::Float) * static_cast<double>(scale));
     const E last = b.constant(static_cast<double>(x.sizes[d] - 1), ScalarType::Long);
     strides[d] = 0;
     at = at + minimum(cast(source, ScalarType::Long), last) * static_cast<double>(x.strides[d]);
   }
   b.store(c.node.writes[0], b.load_at(c.node.args[0].index, strides, at));
+  b.finish();
+  return true;
+}
+
+// Each source element gathers the block of gradients that were copied from it: where the factor is whole.
+bool lower_upsample_nearest_backward(LoweringContext& c) { // (grad_output, output_size, input_size, scales_h?, scales_w?)
+  const ir::Window &grad = c.window(0), &out = c.write(0);
+  if (!loopable(c)) {
+    return false;
+  }
+  DimVector sizes = out.sizes, strides = grad.strides, out_strides = out.strides;
+  for (size_t d : {size_t{2}, size_t{3}}) {
+    const int64_t factor = grad.sizes[d] / out.sizes[d];
+    const float scale = nearest_scale(c.node.args[d + 1], out.sizes[d], grad.sizes[d]);
+    for (int64_t i = 0; i < grad.sizes[d]; ++i) {
+      if (factor * out.sizes[d] != grad.sizes[d] || static_cast<int64_t>(std::floor(static_cast<float>(i) * scale)) != i / factor) {
+        return false;
+      }
+    }
+    sizes.push_back(factor);
+    strides.push_back(grad.strides[d]);
+    strides[d] *= factor;
+    out_strides.push_back(0);
+  }
+  LoopBuilder b(c, "upsample_nearest_backward", sizes, 4);
+  b.store(c.node.writes[0], out_strides, sum(b.load(c.node.args[0].index, strides)));
+  b.finish();
+  return true;
+}
+
+// [..., C r r, H, W] against [..., C, H r, W r]: one copy over [..., C, H, r, W, r].
+template <bool Unshuffle>
+bool lower_pixel_shuffle(LoweringContext& c) { // (self, factor)
+  const ir::Window &deep = Unshuffle ? c.write(0) : c.window(0), &wide = Unshuffle ? c.window(0) : c.write(0);
+  if (!loopable(c)) {
+    return false;
+  }
+  const int64_t r = c.node.args[1].value.toInt();
+  const size_t n = deep.sizes.size() - 3; // dims in front
+  auto front = [n](const DimVector& s) { return DimVector(s.begin(), s.begin() + static_cast<int64_t>(n) + 1); };
+  DimVector sizes = front(wide.sizes), wide_strides = front(wide.strides), deep_strides = front(deep.strides);
+  const int64_t channel = deep.strides[n];
+  deep_strides[n] = channel * r * r;
+  for (size_t d : {n + 1, n + 2}) {
+    sizes.append({deep.sizes[d], r});
+    wide_strides.append({wide.strides[d] * r, wide.strides[d]});
+    deep_strides.append({deep.strides[d], d == n + 1 ? channel * r : channel});
+  }
+  LoopBuilder b(c, "pixel_shuffle", sizes, sizes.size());
+  const E x = b.load(c.node.args[0].index, Unshuffle ? wide_strides : deep_strides);
+  b.store(c.node.writes[0], Unshuffle ? deep_strides : wide_strides, x);
   b.finish();
   return true;
 }
@@ -321,6 +376,9 @@ std::vector<LoweringRow> indexing_lowerings() {
       {"glu", &lower_glu},
       {"glu_backward", &lower_glu_backward},
       {"upsample_nearest2d", &lower_upsample_nearest},
+      {"upsample_nearest2d_backward", &lower_upsample_nearest_backward},
+      {"pixel_shuffle", &lower_pixel_shuffle<false>},
+      {"pixel_unshuffle", &lower_pixel_shuffle<true>},
   };
 }
 

@@ -199,6 +199,22 @@ bool lower_vector_norm(LoweringContext& c) { // (self, ord?, dim?, keepdim, dtyp
   return true;
 }
 
+bool lower_logsumexp(LoweringContext& c) { // (self, dim, keepdim)
+  if (!reducible(c)) {
+    return false;
+  }
+  const ir::Window &in = c.window(0), &out = c.write(0);
+  const Split split(in, dims_of(c, 1));
+  LoopBuilder b(c, "logsumexp", split.sizes(in), split.kept.size());
+  const ScalarType dtype = compute_dtype(out.dtype);
+  const E x = cast(b.load(c.node.args[0].index, split.strides(in)), dtype);
+  const E peak = max_of(x);
+  const E shift = where(equal(abs(peak), b.constant(std::numeric_limits<double>::infinity(), dtype)), b.constant(0, dtype), peak);
+  b.store(c.node.writes[0], split.result_strides(out), log(sum(exp(x - shift))) + shift);
+  b.finish();
+  return true;
+}
+
 template <bool Log>
 bool lower_softmax(LoweringContext& c) { // (self, dim, half_to_float)
   if (!reducible(c) || c.window(0).sizes.empty()) {
@@ -551,6 +567,8 @@ std::vector<LoweringRow> reduction_lowerings() {
       {"var.correction", &lower_var<false, false>},
       {"std.correction", &lower_var<true, false>},
       {"var_mean.correction", &lower_var<false, true>},
+      {"std_mean.correction", &lower_var<true, true>},
+      {"logsumexp", &lower_logsumexp},
       {"linalg_vector_norm", &lower_vector_norm},
       {"norm.ScalarOpt_dim", &lower_vector_norm},
       {"_softmax", &lower_softmax<false>},

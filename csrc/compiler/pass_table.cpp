@@ -20,11 +20,28 @@ const std::vector<Pass>& passes() {
   return table;
 }
 
+namespace {
+
+// With TORCH_HPU_VERIFY: what every pass must leave behind.
+void check(const Program& program) {
+  if (options().verify) {
+    for (const Item& item : program.items) {
+      if (item.kind == Item::Kind::kLoop) {
+        codegen::verify(item.loop);
+      }
+    }
+  }
+}
+
+} // namespace
+
 void run_passes(Program& program) {
+  check(program);
   const std::string& folder = options().dump;
   if (folder.empty()) {
     for (const Pass& pass : passes()) {
       pass.run(program);
+      check(program);
     }
     return;
   }
@@ -40,6 +57,7 @@ void run_passes(Program& program) {
   int number = 1;
   for (const Pass& pass : passes()) {
     pass.run(program);
+    check(program);
     std::string after = to_string(program);
     if (after != text) {
       write(std::to_string(number) + "." + pass.name, after);

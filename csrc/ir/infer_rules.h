@@ -75,6 +75,9 @@ void log_sigmoid(InferContext& c); // (output, buffer)
 void index(InferContext& c);
 void glu(InferContext& c);
 void upsample_nearest(InferContext& c);
+void upsample_nearest_backward(InferContext& c);
+void pixel_shuffle(InferContext& c);
+void pixel_unshuffle(InferContext& c);
 void from_sizes(InferContext& c, size_t arg); // the dtype of argument 0, sizes from an argument, contiguous
 template <size_t Arg>
 void from_sizes(InferContext& c) {

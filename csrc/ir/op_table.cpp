@@ -74,7 +74,8 @@ constexpr OpRow kRows[] = { // constant: ops are registered before dynamic initi
     {"all", L, rules::reduction<Reduced::kBool>}, {"all.dim", L, rules::reduction<Reduced::kBool>},
     {"var.correction", L, rules::var_correction, 4}, {"std.correction", L, rules::var_correction, 4},
     {"var_mean.correction", L, rules::var_mean_correction, 4}, {"linalg_vector_norm", L, rules::vector_norm, 2},
-    {"norm.ScalarOpt_dim", L, rules::vector_norm, 2},
+    {"norm.ScalarOpt_dim", L, rules::vector_norm, 2}, {"std_mean.correction", L, rules::var_mean_correction, 4},
+    {"logsumexp", L, rules::reduction<Reduced::kFloat>},
     // rows
     {"_softmax", L, rules::softmax}, {"_log_softmax", L, rules::softmax}, {"_softmax_backward_data", L, rules::softmax_backward},
     {"_log_softmax_backward_data", L, rules::softmax_backward}, {"native_layer_norm", L, rules::layer_norm},
@@ -92,7 +93,8 @@ constexpr OpRow kRows[] = { // constant: ops are registered before dynamic initi
     {"embedding", L, rules::embedding}, {"index_select", L, rules::index_select}, {"gather", L, rules::gather}, {"cat", L, rules::cat},
     {"tril", L, rules::dense_self}, {"triu", L, rules::dense_self}, {"flip", L, rules::empty_like}, {"roll", L, rules::dense_self},
     {"select_backward", L, rules::from_sizes<1>}, {"slice_scatter", L, rules::empty_like}, {"select_scatter", L, rules::empty_like},
-    {"upsample_nearest2d", L, rules::upsample_nearest, 12},
+    {"upsample_nearest2d", L, rules::upsample_nearest, 12}, {"upsample_nearest2d_backward", L, rules::upsample_nearest_backward, 24},
+    {"pixel_shuffle", L, rules::pixel_shuffle}, {"pixel_unshuffle", L, rules::pixel_unshuffle},
     {"index.Tensor", L, rules::index},
     // losses and optimizers
     {"mse_loss", L, rules::loss}, {"mse_loss_backward", L, rules::loss_backward}, {"smooth_l1_loss", L, rules::loss},

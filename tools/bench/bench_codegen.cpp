@@ -60,10 +60,19 @@ void run(const Case& c, const char* filter) {
   c.aten();
   double best = 1e9, best_aten = 1e9;
   const double estimate = seconds(ours) + seconds(c.aten);
-  const int inner = std::max(1, static_cast<int>(20e-6 / estimate)), rounds = std::clamp(static_cast<int>(0.4 / (estimate * inner)), 5, 400);
+  const int inner = std::max(1, static_cast<int>(20e-6 / estimate)),
+            rounds = std::clamp(static_cast<int>(0.4 / (estimate * inner)), 5, 400);
   for (int i = 0; i < rounds; ++i) {
-    best = std::min(best, seconds([&] { for (int k = 0; k < inner; ++k) { ours(); } }) / inner);
-    best_aten = std::min(best_aten, seconds([&] { for (int k = 0; k < inner; ++k) { c.aten(); } }) / inner);
+    best = std::min(best, seconds([&] {
+                            for (int k = 0; k < inner; ++k) {
+                              ours();
+                            }
+                          }) / inner);
+    best_aten = std::min(best_aten, seconds([&] {
+                                      for (int k = 0; k < inner; ++k) {
+                                        c.aten();
+                                      }
+                                    }) / inner);
   }
   printf("%-34s compile %7.2f ms   ours %10.2f us   aten %10.2f us   ratio %6.2f\n", c.name.c_str(), compile_time * 1e3, best * 1e6,
          best_aten * 1e6, best_aten / best);
@@ -101,7 +110,8 @@ Case add(int64_t n, S t) {
   LoopBuilder b("add", {n}, 1);
   b.store(2, t, {1}, b.binary(Op::kAdd, b.load(0, t, {1}), b.load(1, t, {1})));
   at::Tensor o = at::empty_like(x);
-  return {std::string("add ") + c10::toString(t) + ", " + std::to_string(n), b.loop, {x, y, out}, {}, [=]() mutable { at::add_out(o, x, y); }};
+  return {
+      std::string("add ") + c10::toString(t) + ", " + std::to_string(n), b.loop, {x, y, out}, {}, [=]() mutable { at::add_out(o, x, y); }};
 }
 
 Case softmax(int64_t rows, int64_t n) {
@@ -120,12 +130,14 @@ Case softmax_columns(int64_t batch, int64_t n, int64_t columns) {
   const ExprId v = b.load(0, S::Float, strides);
   const ExprId e = b.unary(Op::kExp, b.binary(Op::kSub, v, b.unary(Op::kReduceMax, v)));
   b.store(1, S::Float, strides, b.binary(Op::kDiv, e, b.unary(Op::kReduceSum, e)));
-  return {"softmax dim 1 " + std::to_string(batch) + "x" + std::to_string(n) + "x" + std::to_string(columns), b.loop, {x, out}, {},
-          [=] { at::_softmax(x, 1, false); }};
+  return {"softmax dim 1 " + std::to_string(batch) + "x" + std::to_string(n) + "x" + std::to_string(columns), b.loop, {x, out}, {}, [=] {
+            at::_softmax(x, 1, false);
+          }};
 }
 
 Case layer_norm(int64_t rows, int64_t n) {
-  const at::Tensor x = at::randn({rows, n}), w = at::randn({n}), bias = at::randn({n}), out = at::zeros({rows, n}), m = at::zeros({rows}), r = at::zeros({rows});
+  const at::Tensor x = at::randn({rows, n}), w = at::randn({n}), bias = at::randn({n}), out = at::zeros({rows, n}), m = at::zeros({rows}),
+                   r = at::zeros({rows});
   LoopBuilder b("layer_norm", {rows, n}, 1);
   const ExprId v = b.load(0, S::Float, {n, 1});
   const ExprId scale = b.constant(S::Float, 1.0 / static_cast<double>(n));
@@ -133,11 +145,13 @@ Case layer_norm(int64_t rows, int64_t n) {
   const ExprId c = b.binary(Op::kSub, v, mean);
   const ExprId var = b.binary(Op::kMul, b.unary(Op::kReduceSum, b.binary(Op::kMul, c, c)), scale);
   const ExprId rstd = b.unary(Op::kRsqrt, b.binary(Op::kAdd, var, b.constant(S::Float, 1e-5)));
-  b.store(3, S::Float, {n, 1}, b.expr(Op::kFma, S::Float, b.binary(Op::kMul, c, rstd), b.load(1, S::Float, {0, 1}), b.load(2, S::Float, {0, 1})));
+  b.store(3, S::Float, {n, 1},
+          b.expr(Op::kFma, S::Float, b.binary(Op::kMul, c, rstd), b.load(1, S::Float, {0, 1}), b.load(2, S::Float, {0, 1})));
   b.store(4, S::Float, {1, 0}, mean);
   b.store(5, S::Float, {1, 0}, rstd);
-  return {"layer_norm " + std::to_string(rows) + "x" + std::to_string(n), b.loop, {x, w, bias, out, m, r}, {},
-          [=] { at::native_layer_norm(x, {n}, w, bias, 1e-5); }};
+  return {"layer_norm " + std::to_string(rows) + "x" + std::to_string(n), b.loop, {x, w, bias, out, m, r}, {}, [=] {
+            at::native_layer_norm(x, {n}, w, bias, 1e-5);
+          }};
 }
 
 Case sum(std::vector<int64_t> sizes, int64_t dim) {
@@ -147,7 +161,9 @@ Case sum(std::vector<int64_t> sizes, int64_t dim) {
   LoopBuilder b("sum", {rest, n}, 1);
   const bool rows = dim == static_cast<int64_t>(sizes.size()) - 1;
   b.store(1, S::Float, {1, 0}, b.unary(Op::kReduceSum, b.load(0, S::Float, rows ? Strides{n, 1} : Strides{1, rest})));
-  return {"sum " + std::to_string(rest) + (rows ? " rows of " : " columns of ") + std::to_string(n), b.loop, {x, out}, {}, [=] { at::sum(x, dim); }};
+  return {"sum " + std::to_string(rest) + (rows ? " rows of " : " columns of ") + std::to_string(n), b.loop, {x, out}, {}, [=] {
+            at::sum(x, dim);
+          }};
 }
 
 Case argmax(int64_t rows, int64_t n) {
@@ -172,12 +188,14 @@ Case dropout(int64_t n) {
   b.loop.rng = 0;
   const ExprId u = b.expr(Op::kUniform, S::Float, b.index(0));
   const ExprId v = b.load(0, S::Float, {1});
-  b.store(1, S::Float, {1}, b.select(b.compare(Op::kLt, u, b.constant(S::Float, 0.9)), b.binary(Op::kMul, v, b.constant(S::Float, 1 / 0.9)), b.constant(S::Float, 0)));
+  b.store(1, S::Float, {1},
+          b.select(b.compare(Op::kLt, u, b.constant(S::Float, 0.9)), b.binary(Op::kMul, v, b.constant(S::Float, 1 / 0.9)),
+                   b.constant(S::Float, 0)));
   return {"dropout " + std::to_string(n), b.loop, {x, out}, std::vector<ir::ScalarValue>(2), [=] { at::native_dropout(x, 0.1, true); }};
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen
 
 int main(int argc, char** argv) {
   using namespace torch_hpu::codegen;

@@ -378,7 +378,10 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
       }
     }
     for (const Store& other : out.stores) {
-      if (other.access != s.access && may_overlap(graph, out.accesses[other.access], out.sizes, target, out.sizes)) {
+      const bool displaced = &other != &s && out.accesses[other.access].buffer == target.buffer &&
+          (other.at != codegen::kNoExpr || s.at != codegen::kNoExpr);
+      if (displaced ||
+          (other.access != s.access && may_overlap(graph, out.accesses[other.access], out.sizes, target, out.sizes))) {
         return std::nullopt;
       }
     }

@@ -75,8 +75,11 @@ double ulp_distance(double a, double b, S dtype) {
   }
   const int digits = dtype == S::Double ? 53 : dtype == S::Float ? 24 : dtype == S::Half ? 11 : 8;
   const int least = dtype == S::Double ? -1074 : dtype == S::Half ? -24 : dtype == S::Float ? -149 : -133;
-  const double most = dtype == S::Double ? 0x1.fffffffffffffp1023 : dtype == S::Half ? 65504 : dtype == S::Float ? 0x1.fffffep127 : 0x1.fep127;
-  if (std::isinf(a) || std::isinf(b)) { // one step beyond the largest number
+  const double most = dtype == S::Double  ? 0x1.fffffffffffffp1023
+                      : dtype == S::Half  ? 65504
+                      : dtype == S::Float ? 0x1.fffffep127
+                                          : 0x1.fep127;
+  if (std::isinf(a) || std::isinf(b)) {  // one step beyond the largest number
     const double finite = std::isinf(a) ? b : a, inf = std::isinf(a) ? a : b;
     return !std::isinf(finite) && (finite > 0) == (inf > 0) && std::fabs(finite) == most ? 1 : INFINITY;
   }
@@ -91,9 +94,8 @@ void Memory::expect_near(Memory& expected, double ulps, double absolute, const s
     const S t = buffers_[b].dtype;
     for (int64_t i = 0; i < buffers_[b].n && failures < 4; ++i) {
       const Number got = at(b, i), want = expected.at(b, i);
-      const bool same = c10::isFloatingType(t)
-          ? ulp_distance(got.d, want.d, t) <= ulps || std::fabs(got.d - want.d) <= absolute
-          : got.i == want.i;
+      const bool same =
+          c10::isFloatingType(t) ? ulp_distance(got.d, want.d, t) <= ulps || std::fabs(got.d - want.d) <= absolute : got.i == want.i;
       if (!same) {
         ++failures;
         ADD_FAILURE() << what << "buffer " << b << " (" << c10::toString(t) << ") element " << i << ": got " << got.d << " " << got.i
@@ -127,9 +129,53 @@ std::string expect_agrees(const Loop& loop, Memory& memory, Tolerance tolerance,
 }
 
 std::vector<double> special_values(S dtype) {
-  std::vector<double> v{0.0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 3, -3, 1.5, 2.5, -1.5, -2.5, 1e-3, -1e-3, 0.1, -0.1, 0.9999999, 1.0000001,
-                        10, -10, 88, -88, 89, -89, 104, -104, 127.5, -127.5, 1000, -1000, 8388607.5, -8388608.5, 1e9, 1e15, -1e15,
-                        INFINITY, -INFINITY, NAN, 3.14159265358979, -1.57079632679, 6.2831853, 0.7071067811865, 1e-8, -1e-8, 1e-20};
+  std::vector<double> v{0.0,
+                        -0.0,
+                        1,
+                        -1,
+                        0.5,
+                        -0.5,
+                        2,
+                        -2,
+                        3,
+                        -3,
+                        1.5,
+                        2.5,
+                        -1.5,
+                        -2.5,
+                        1e-3,
+                        -1e-3,
+                        0.1,
+                        -0.1,
+                        0.9999999,
+                        1.0000001,
+                        10,
+                        -10,
+                        88,
+                        -88,
+                        89,
+                        -89,
+                        104,
+                        -104,
+                        127.5,
+                        -127.5,
+                        1000,
+                        -1000,
+                        8388607.5,
+                        -8388608.5,
+                        1e9,
+                        1e15,
+                        -1e15,
+                        INFINITY,
+                        -INFINITY,
+                        NAN,
+                        3.14159265358979,
+                        -1.57079632679,
+                        6.2831853,
+                        0.7071067811865,
+                        1e-8,
+                        -1e-8,
+                        1e-20};
   if (dtype == S::Float) {
     for (double x : {0x1p-149, -0x1p-149, 0x1p-126, -0x1p-126, 0x1.8p-130, 0x1.fffffep127, -0x1.fffffep127, 1e30, 1e-38}) {
       v.push_back(x);
@@ -142,4 +188,4 @@ std::vector<double> special_values(S dtype) {
   return v;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

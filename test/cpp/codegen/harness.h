@@ -35,7 +35,7 @@ class Memory {
 
  private:
   static constexpr size_t kGuard = 128;
-  static constexpr std::byte kGuardByte{0xFF}; // NaN in every floating point dtype: reads outside show in the results
+  static constexpr std::byte kGuardByte{0xFF};  // NaN in every floating point dtype: reads outside show in the results
   struct Buffer {
     c10::ScalarType dtype;
     int64_t n;
@@ -58,4 +58,4 @@ double ulp_distance(double a, double b, c10::ScalarType dtype);
 
 std::vector<double> special_values(c10::ScalarType dtype);
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

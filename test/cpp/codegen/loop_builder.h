@@ -81,4 +81,4 @@ struct LoopBuilder {
   }
 };
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

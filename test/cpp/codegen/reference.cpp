@@ -64,45 +64,84 @@ double float_op(Op op, S type, const std::vector<Number>& n) {
   const double x = n[0].d, y = n.size() > 1 ? n[1].d : 0, z = n.size() > 2 ? n[2].d : 0;
   const bool single = type == S::Float;
   switch (op) {
-    case Op::kNeg: return -x;
-    case Op::kAbs: return std::fabs(x);
-    case Op::kSign: return (x > 0) - (x < 0);
-    case Op::kExp: return std::exp(x);
-    case Op::kExp2: return std::exp2(x);
-    case Op::kExpm1: return std::expm1(x);
-    case Op::kLog: return std::log(x);
-    case Op::kLog2: return std::log2(x);
-    case Op::kLog10: return std::log10(x);
-    case Op::kLog1p: return std::log1p(x);
-    case Op::kSqrt: return std::sqrt(x);
-    case Op::kRsqrt: return 1 / std::sqrt(x);
-    case Op::kReciprocal: return 1 / x;
-    case Op::kSin: return std::sin(x);
-    case Op::kCos: return std::cos(x);
-    case Op::kTan: return std::tan(x);
-    case Op::kAsin: return std::asin(x);
-    case Op::kAcos: return std::acos(x);
-    case Op::kAtan: return std::atan(x);
-    case Op::kSinh: return std::sinh(x);
-    case Op::kCosh: return std::cosh(x);
-    case Op::kTanh: return std::tanh(x);
-    case Op::kAsinh: return std::asinh(x);
-    case Op::kAcosh: return std::acosh(x);
-    case Op::kAtanh: return std::atanh(x);
-    case Op::kErf: return std::erf(x);
-    case Op::kErfc: return std::erfc(x);
-    case Op::kErfinv: return single ? calc_erfinv(static_cast<float>(x)) : calc_erfinv(x);
-    case Op::kLgamma: return std::lgamma(x);
-    case Op::kDigamma: return single ? calc_digamma(static_cast<float>(x)) : calc_digamma(x);
-    case Op::kSigmoid: return 1 / (1 + std::exp(-x));
-    case Op::kFloor: return std::floor(x);
-    case Op::kCeil: return std::ceil(x);
-    case Op::kTrunc: return std::trunc(x);
-    case Op::kRound: return std::nearbyint(x);
-    case Op::kAdd: return x + y;
-    case Op::kSub: return x - y;
-    case Op::kMul: return x * y;
-    case Op::kDiv: return x / y;
+    case Op::kNeg:
+      return -x;
+    case Op::kAbs:
+      return std::fabs(x);
+    case Op::kSign:
+      return (x > 0) - (x < 0);
+    case Op::kExp:
+      return std::exp(x);
+    case Op::kExp2:
+      return std::exp2(x);
+    case Op::kExpm1:
+      return std::expm1(x);
+    case Op::kLog:
+      return std::log(x);
+    case Op::kLog2:
+      return std::log2(x);
+    case Op::kLog10:
+      return std::log10(x);
+    case Op::kLog1p:
+      return std::log1p(x);
+    case Op::kSqrt:
+      return std::sqrt(x);
+    case Op::kRsqrt:
+      return 1 / std::sqrt(x);
+    case Op::kReciprocal:
+      return 1 / x;
+    case Op::kSin:
+      return std::sin(x);
+    case Op::kCos:
+      return std::cos(x);
+    case Op::kTan:
+      return std::tan(x);
+    case Op::kAsin:
+      return std::asin(x);
+    case Op::kAcos:
+      return std::acos(x);
+    case Op::kAtan:
+      return std::atan(x);
+    case Op::kSinh:
+      return std::sinh(x);
+    case Op::kCosh:
+      return std::cosh(x);
+    case Op::kTanh:
+      return std::tanh(x);
+    case Op::kAsinh:
+      return std::asinh(x);
+    case Op::kAcosh:
+      return std::acosh(x);
+    case Op::kAtanh:
+      return std::atanh(x);
+    case Op::kErf:
+      return std::erf(x);
+    case Op::kErfc:
+      return std::erfc(x);
+    case Op::kErfinv:
+      return single ? calc_erfinv(static_cast<float>(x)) : calc_erfinv(x);
+    case Op::kLgamma:
+      return std::lgamma(x);
+    case Op::kDigamma:
+      return single ? calc_digamma(static_cast<float>(x)) : calc_digamma(x);
+    case Op::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Op::kFloor:
+      return std::floor(x);
+    case Op::kCeil:
+      return std::ceil(x);
+    case Op::kTrunc:
+      return std::trunc(x);
+    case Op::kRound:
+      return std::nearbyint(x);
+    case Op::kAdd:
+      return x + y;
+    case Op::kSub:
+      return x - y;
+    case Op::kMul:
+      return x * y;
+    case Op::kDiv:
+      return x / y;
     case Op::kDivFloor:
       if (single) {
         // In float, step by step, as ATen does.
@@ -122,22 +161,34 @@ double float_op(Op op, S type, const std::vector<Number>& n) {
         return div - floor > 0.5f ? floor + 1 : floor;
       }
       return floor_divide(x, y);
-    case Op::kFmod: return std::fmod(x, y);
+    case Op::kFmod:
+      return std::fmod(x, y);
     case Op::kRemainder: {
       double r = std::fmod(x, y);
       return r != 0 && (y < 0) != (r < 0) ? r + y : r;
     }
-    case Op::kPow: return std::pow(x, y);
-    case Op::kAtan2: return std::atan2(x, y);
-    case Op::kHypot: return std::hypot(x, y);
-    case Op::kNextAfter: return single ? std::nextafter(static_cast<float>(x), static_cast<float>(y)) : std::nextafter(x, y);
-    case Op::kCopySign: return std::copysign(x, y);
-    case Op::kMin: return std::isnan(x) || std::isnan(y) ? std::nan("") : std::fmin(x, y);
-    case Op::kMax: return std::isnan(x) || std::isnan(y) ? std::nan("") : std::fmax(x, y);
-    case Op::kFmin: return std::fmin(x, y);
-    case Op::kFmax: return std::fmax(x, y);
-    case Op::kFma: return std::fma(x, y, z);
-    default: TORCH_INTERNAL_ASSERT(false, traits(op).name);
+    case Op::kPow:
+      return std::pow(x, y);
+    case Op::kAtan2:
+      return std::atan2(x, y);
+    case Op::kHypot:
+      return std::hypot(x, y);
+    case Op::kNextAfter:
+      return single ? std::nextafter(static_cast<float>(x), static_cast<float>(y)) : std::nextafter(x, y);
+    case Op::kCopySign:
+      return std::copysign(x, y);
+    case Op::kMin:
+      return std::isnan(x) || std::isnan(y) ? std::nan("") : std::fmin(x, y);
+    case Op::kMax:
+      return std::isnan(x) || std::isnan(y) ? std::nan("") : std::fmax(x, y);
+    case Op::kFmin:
+      return std::fmin(x, y);
+    case Op::kFmax:
+      return std::fmax(x, y);
+    case Op::kFma:
+      return std::fma(x, y, z);
+    default:
+      TORCH_INTERNAL_ASSERT(false, traits(op).name);
   }
 }
 
@@ -148,14 +199,22 @@ T int_op(Op op, const std::vector<Number>& n) {
   const auto u = [](T v) { return static_cast<uint64_t>(static_cast<U>(v)); };
   constexpr int bits = sizeof(T) * 8;
   switch (op) {
-    case Op::kNeg: return static_cast<T>(0 - u(x));
-    case Op::kAbs: return x < 0 ? static_cast<T>(0 - u(x)) : x;
-    case Op::kSign: return static_cast<T>((x > 0) - (x < 0));
-    case Op::kBitNot: return static_cast<T>(~u(x));
-    case Op::kAdd: return static_cast<T>(u(x) + u(y));
-    case Op::kSub: return static_cast<T>(u(x) - u(y));
-    case Op::kMul: return static_cast<T>(u(x) * u(y));
-    case Op::kFma: return static_cast<T>(u(x) * u(y) + u(z));
+    case Op::kNeg:
+      return static_cast<T>(0 - u(x));
+    case Op::kAbs:
+      return x < 0 ? static_cast<T>(0 - u(x)) : x;
+    case Op::kSign:
+      return static_cast<T>((x > 0) - (x < 0));
+    case Op::kBitNot:
+      return static_cast<T>(~u(x));
+    case Op::kAdd:
+      return static_cast<T>(u(x) + u(y));
+    case Op::kSub:
+      return static_cast<T>(u(x) - u(y));
+    case Op::kMul:
+      return static_cast<T>(u(x) * u(y));
+    case Op::kFma:
+      return static_cast<T>(u(x) * u(y) + u(z));
     case Op::kDiv:
     case Op::kDivFloor:
     case Op::kFmod:
@@ -181,42 +240,67 @@ T int_op(Op op, const std::vector<Number>& n) {
       return static_cast<T>(result);
     }
     case Op::kMin:
-    case Op::kFmin: return std::min(x, y);
+    case Op::kFmin:
+      return std::min(x, y);
     case Op::kMax:
-    case Op::kFmax: return std::max(x, y);
-    case Op::kAnd: return x & y;
-    case Op::kOr: return x | y;
-    case Op::kXor: return x ^ y;
-    case Op::kShl: return y < 0 || y >= bits ? T{0} : static_cast<T>(u(x) << y);
-    case Op::kShr: return y < 0 || y >= bits ? (x < 0 ? static_cast<T>(-1) : T{0}) : static_cast<T>(x >> y);
-    default: TORCH_INTERNAL_ASSERT(false, traits(op).name);
+    case Op::kFmax:
+      return std::max(x, y);
+    case Op::kAnd:
+      return x & y;
+    case Op::kOr:
+      return x | y;
+    case Op::kXor:
+      return x ^ y;
+    case Op::kShl:
+      return y < 0 || y >= bits ? T{0} : static_cast<T>(u(x) << y);
+    case Op::kShr:
+      return y < 0 || y >= bits ? (x < 0 ? static_cast<T>(-1) : T{0}) : static_cast<T>(x >> y);
+    default:
+      TORCH_INTERNAL_ASSERT(false, traits(op).name);
   }
 }
 
 int64_t bool_op(Op op, const std::vector<Number>& n) {
   const bool x = n[0].i, y = n.size() > 1 && n[1].i;
   switch (op) {
-    case Op::kBitNot: return !x;
-    case Op::kAdd: case Op::kOr: case Op::kMax: case Op::kFmax: return x || y;
-    case Op::kMul: case Op::kAnd: case Op::kMin: case Op::kFmin: return x && y;
-    case Op::kXor: return x != y;
-    default: TORCH_INTERNAL_ASSERT(false, traits(op).name);
+    case Op::kBitNot:
+      return !x;
+    case Op::kAdd:
+    case Op::kOr:
+    case Op::kMax:
+    case Op::kFmax:
+      return x || y;
+    case Op::kMul:
+    case Op::kAnd:
+    case Op::kMin:
+    case Op::kFmin:
+      return x && y;
+    case Op::kXor:
+      return x != y;
+    default:
+      TORCH_INTERNAL_ASSERT(false, traits(op).name);
   }
 }
 
 template <class T>
 bool compare(Op op, T x, T y) {
   switch (op) {
-    case Op::kEq: return x == y;
-    case Op::kNe: return x != y;
-    case Op::kLt: return x < y;
-    case Op::kLe: return x <= y;
-    case Op::kGt: return x > y;
-    default: return x >= y;
+    case Op::kEq:
+      return x == y;
+    case Op::kNe:
+      return x != y;
+    case Op::kLt:
+      return x < y;
+    case Op::kLe:
+      return x <= y;
+    case Op::kGt:
+      return x > y;
+    default:
+      return x >= y;
   }
 }
 
-} // namespace
+}  // namespace
 
 Number apply_reference(Op op, S type, const std::vector<Number>& x) {
   Number r;
@@ -262,12 +346,23 @@ Number load_reference(const std::byte* p, S memory) {
     return zero;
   };
   switch (memory) {
-    case S::Float: r.d = as(float{}); break;
-    case S::Double: r.d = as(double{}); break;
-    case S::Half: r.d = static_cast<float>(as(c10::Half{})); break;
-    case S::BFloat16: r.d = static_cast<float>(as(c10::BFloat16{})); break;
-    case S::Bool: r.i = as(uint8_t{}) != 0; break;
-    default: r.i = with_integer(memory, [&](auto zero) { return static_cast<int64_t>(as(zero)); });
+    case S::Float:
+      r.d = as(float{});
+      break;
+    case S::Double:
+      r.d = as(double{});
+      break;
+    case S::Half:
+      r.d = static_cast<float>(as(c10::Half{}));
+      break;
+    case S::BFloat16:
+      r.d = static_cast<float>(as(c10::BFloat16{}));
+      break;
+    case S::Bool:
+      r.i = as(uint8_t{}) != 0;
+      break;
+    default:
+      r.i = with_integer(memory, [&](auto zero) { return static_cast<int64_t>(as(zero)); });
   }
   return r;
 }
@@ -275,12 +370,26 @@ Number load_reference(const std::byte* p, S memory) {
 void store_reference(std::byte* p, S memory, Number x) {
   const auto put = [&](auto v) { std::memcpy(p, &v, sizeof v); };
   switch (memory) {
-    case S::Float: put(static_cast<float>(x.d)); break;
-    case S::Double: put(x.d); break;
-    case S::Half: put(c10::Half(static_cast<float>(x.d))); break;
-    case S::BFloat16: put(c10::BFloat16(static_cast<float>(x.d))); break;
-    case S::Bool: put(static_cast<uint8_t>(x.i)); break;
-    default: with_integer(memory, [&](auto zero) { put(static_cast<decltype(zero)>(x.i)); return 0; });
+    case S::Float:
+      put(static_cast<float>(x.d));
+      break;
+    case S::Double:
+      put(x.d);
+      break;
+    case S::Half:
+      put(c10::Half(static_cast<float>(x.d)));
+      break;
+    case S::BFloat16:
+      put(c10::BFloat16(static_cast<float>(x.d)));
+      break;
+    case S::Bool:
+      put(static_cast<uint8_t>(x.i));
+      break;
+    default:
+      with_integer(memory, [&](auto zero) {
+        put(static_cast<decltype(zero)>(x.i));
+        return 0;
+      });
   }
 }
 
@@ -491,7 +600,7 @@ class Evaluator {
   std::map<ExprId, Number> reduced_, cache_;
 };
 
-} // namespace
+}  // namespace
 
 ReferenceRun run_reference(const Loop& loop, std::byte* const* pointers, const int64_t* offsets, const ir::ScalarValue* scalars) {
   ReferenceRun run;
@@ -505,4 +614,4 @@ ReferenceRun run_reference(const Loop& loop, std::byte* const* pointers, const i
   return run;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

@@ -10,11 +10,11 @@ namespace torch_hpu::codegen {
 
 // A value of an expression; the dtype says which member holds it.
 struct Number {
-  int64_t i = 0; // Bool and integers, wrapped to the dtype
-  double d = 0; // Float (a float's value) and Double
+  int64_t i = 0;  // Bool and integers, wrapped to the dtype
+  double d = 0;   // Float (a float's value) and Double
 };
 
-Number apply_reference(Op op, c10::ScalarType type, const std::vector<Number>& x); // type of exprs[a]; kSelect: of b
+Number apply_reference(Op op, c10::ScalarType type, const std::vector<Number>& x);  // type of exprs[a]; kSelect: of b
 Number cast_reference(Number x, c10::ScalarType from, c10::ScalarType to);
 Number load_reference(const std::byte* p, c10::ScalarType memory);
 void store_reference(std::byte* p, c10::ScalarType memory, Number x);
@@ -27,4 +27,4 @@ struct ReferenceRun {
 // Runs the whole loop over memory, reads before writes.
 ReferenceRun run_reference(const Loop& loop, std::byte* const* pointers, const int64_t* offsets, const ir::ScalarValue* scalars);
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

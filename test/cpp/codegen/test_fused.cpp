@@ -45,7 +45,7 @@ TEST_P(Fused, SoftmaxKeepsTheExponentials) {
   const Plan rows = make_plan(softmax(100, 1000, false, S::Float).loop, 64);
   ASSERT_EQ(rows.saved.size(), 1u);
   EXPECT_EQ(rows.saved[0].pass, 2);
-  EXPECT_EQ(make_plan(softmax(100, 100000, false, S::Float).loop, 64).saved.size(), 0u); // too long for the stack
+  EXPECT_EQ(make_plan(softmax(100, 100000, false, S::Float).loop, 64).saved.size(), 0u);  // too long for the stack
 }
 
 TEST_P(Fused, LayerNormWithResidual) {
@@ -55,9 +55,9 @@ TEST_P(Fused, LayerNormWithResidual) {
     for (int i = 0; i < 2; ++i) {
       m.add(S::Float, rows * n);
     }
-    m.add(S::Float, n); // weight
-    m.add(S::Float, n); // bias
-    m.add(S::Float, rows * n); // sum, kept for the backward
+    m.add(S::Float, n);         // weight
+    m.add(S::Float, n);         // bias
+    m.add(S::Float, rows * n);  // sum, kept for the backward
     m.add(S::Float, rows * n);
     m.add(S::Float, rows);
     m.add(S::Float, rows);
@@ -68,7 +68,8 @@ TEST_P(Fused, LayerNormWithResidual) {
     const ExprId centred = b.binary(Op::kSub, x, mean);
     const ExprId var = b.binary(Op::kDiv, b.unary(Op::kReduceSum, b.binary(Op::kMul, centred, centred)), count);
     const ExprId rstd = b.unary(Op::kRsqrt, b.binary(Op::kAdd, var, b.constant(S::Float, 1e-5)));
-    const ExprId y = b.expr(Op::kFma, S::Float, b.binary(Op::kMul, centred, rstd), b.load(2, S::Float, {0, 1}), b.load(3, S::Float, {0, 1}));
+    const ExprId y =
+        b.expr(Op::kFma, S::Float, b.binary(Op::kMul, centred, rstd), b.load(2, S::Float, {0, 1}), b.load(3, S::Float, {0, 1}));
     b.store(4, S::Float, {n, 1}, x);
     b.store(5, S::Float, {n, 1}, y);
     b.store(6, S::Float, {1, 0}, mean);
@@ -91,7 +92,8 @@ TEST_P(Fused, CrossEntropyPicksItsTarget) {
   const ExprId x = b.load(0, S::Float, {n, 1});
   const ExprId max = b.unary(Op::kReduceMax, x);
   const ExprId sum = b.unary(Op::kReduceSum, b.unary(Op::kExp, b.binary(Op::kSub, x, max)));
-  const ExprId hit = b.load_at(b.access(0, S::Float, {n, 0}), b.expr(Op::kCheckIndex, S::Long, b.load(1, S::Long, {1, 0}), kNoExpr, kNoExpr, n));
+  const ExprId hit =
+      b.load_at(b.access(0, S::Float, {n, 0}), b.expr(Op::kCheckIndex, S::Long, b.load(1, S::Long, {1, 0}), kNoExpr, kNoExpr, n));
   b.store(2, S::Float, {1, 0}, b.binary(Op::kSub, b.binary(Op::kAdd, b.unary(Op::kLog, sum), max), hit));
   expect_agrees(b.loop, m, {16, 1e-6});
   store_reference(m.pointers()[1] + 8 * 17, S::Long, {n, 0});
@@ -119,9 +121,9 @@ TEST_P(Fused, GatherAndScatter) {
       LoopBuilder b("embedding", {rows, n}, 2);
       const ExprId row = b.expr(Op::kCheckIndex, S::Long, b.load(1, S::Long, {1, 0}), kNoExpr, kNoExpr, table);
       const ExprId x = b.load_at(b.access(0, t, {0, 1}), b.binary(Op::kMul, row, b.constant(S::Long, static_cast<double>(n))));
-      b.store(2, t, {n, 1}, x); // whole rows
+      b.store(2, t, {n, 1}, x);  // whole rows
       const ExprId at = b.expr(Op::kCheckIndex, S::Long, b.load(3, S::Long, {n, 1}), kNoExpr, kNoExpr, rows * n);
-      b.store(b.access(4, t, {0, 0}), x, at); // element by element, reversed
+      b.store(b.access(4, t, {0, 0}), x, at);  // element by element, reversed
       b.store(5, t, {n, 1}, b.load_at(b.access(0, t, {0, 0}), at));
       EXPECT_EQ(expect_agrees(b.loop, m), "");
     }
@@ -145,7 +147,7 @@ TEST_P(Fused, BadIndicesFail) {
   }
 }
 
-TEST_P(Fused, InPlace) { // an optimizer step: parameters and state updated where they lie
+TEST_P(Fused, InPlace) {  // an optimizer step: parameters and state updated where they lie
   for (int64_t n : {1, 15, 1000}) {
     Memory m;
     for (int i = 0; i < 3; ++i) {
@@ -162,7 +164,7 @@ TEST_P(Fused, InPlace) { // an optimizer step: parameters and state updated wher
     scalars[1].d = 0.9;
     expect_agrees(b.loop, m, {2, 1e-6}, {}, scalars);
   }
-  for (bool columns : {false, true}) { // a row is read three times before it is overwritten
+  for (bool columns : {false, true}) {  // a row is read three times before it is overwritten
     Memory m;
     m.add(S::Float, 40 * 50);
     LoopBuilder b = softmax(40, 50, columns, S::Float);
@@ -194,13 +196,13 @@ TEST_P(Fused, TransposesAndFlips) {
       expect_agrees(b.loop, m, {0, 0});
       LoopBuilder c("transpose_only", {h, w}, 2);
       c.store(1, t, {w, 1}, c.load(0, t, {1, h}));
-      c.store(2, t, {w, 1}, c.load(0, t, {0, 0})); // does not move along the dim that is nested
+      c.store(2, t, {w, 1}, c.load(0, t, {0, 0}));  // does not move along the dim that is nested
       expect_agrees(c.loop, m, {0, 0});
     }
   }
 }
 
-TEST_P(Fused, IndexArithmetic) { // a causal mask, arange, and coordinates of every dim
+TEST_P(Fused, IndexArithmetic) {  // a causal mask, arange, and coordinates of every dim
   Memory m;
   const int64_t h = 20, n = 33;
   m.add(S::Float, h * n * n);
@@ -211,14 +213,15 @@ TEST_P(Fused, IndexArithmetic) { // a causal mask, arange, and coordinates of ev
   const ExprId i = b.index(1), j = b.index(2);
   const ExprId x = b.load(0, S::Float, {n * n, n, 1});
   b.store(1, S::Float, {n * n, n, 1}, b.select(b.compare(Op::kLe, j, i), x, b.constant(S::Float, -1e4)));
-  const ExprId linear = b.binary(Op::kAdd, b.binary(Op::kMul, b.index(0), b.constant(S::Long, n * n)),
-                                 b.binary(Op::kAdd, b.binary(Op::kMul, i, b.constant(S::Long, n)), b.binary(Op::kSub, j, b.constant(S::Long, 5))));
+  const ExprId linear =
+      b.binary(Op::kAdd, b.binary(Op::kMul, b.index(0), b.constant(S::Long, n * n)),
+               b.binary(Op::kAdd, b.binary(Op::kMul, i, b.constant(S::Long, n)), b.binary(Op::kSub, j, b.constant(S::Long, 5))));
   b.store(2, S::Long, {n * n, n, 1}, linear);
   expect_agrees(b.loop, m, {0, 0});
 }
 
 TEST_P(Fused, Random) {
-  for (int64_t n : {1, 37, 68, 1000}) { // with first, whole blocks and parts of blocks
+  for (int64_t n : {1, 37, 68, 1000}) {  // with first, whole blocks and parts of blocks
     for (int64_t first : {0, 3, 8}) {
       Memory m;
       m.add(S::Float, 5 * n);
@@ -242,7 +245,7 @@ TEST_P(Fused, Random) {
   }
 }
 
-TEST_P(Fused, ManyStoresOfAWideGraph) { // as a horizontally fused optimizer
+TEST_P(Fused, ManyStoresOfAWideGraph) {  // as a horizontally fused optimizer
   const int64_t n = 100;
   Memory m;
   LoopBuilder b("foreach", {n}, 1);
@@ -254,5 +257,5 @@ TEST_P(Fused, ManyStoresOfAWideGraph) { // as a horizontally fused optimizer
   expect_agrees(b.loop, m, {0, 0});
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

@@ -47,7 +47,7 @@ TEST(Kernel, ErrorsCarryTheNameOfTheLoopThatRan) {
 TEST(Kernel, ManyLoopsInOneModule) {
   std::vector<Loop> loops;
   for (int i = 0; i < 20; ++i) {
-    loops.push_back(scaled_copy(50 + i % 10, i % 10 + 1, "loop" + std::to_string(i))); // each structure twice
+    loops.push_back(scaled_copy(50 + i % 10, i % 10 + 1, "loop" + std::to_string(i)));  // each structure twice
   }
   const auto kernels = compile(loops);
   ASSERT_EQ(kernels.size(), 20u);
@@ -103,7 +103,7 @@ int64_t resident_pages() {
   return resident;
 }
 
-TEST(Kernel, DroppedCodeIsFreed) { // far more kernels than the cache holds
+TEST(Kernel, DroppedCodeIsFreed) {  // far more kernels than the cache holds
   const auto make = [](int64_t first) {
     std::vector<Loop> loops;
     for (int64_t i = 0; i < 100; ++i) {
@@ -121,7 +121,7 @@ TEST(Kernel, DroppedCodeIsFreed) { // far more kernels than the cache holds
   for (; n < 6000; n += 100) {
     make(n);
   }
-  EXPECT_LT(resident_pages() - before, 1500); // 3000 kernels would be a page each at least, and their modules more
+  EXPECT_LT(resident_pages() - before, 1500);  // 3000 kernels would be a page each at least, and their modules more
 }
 
 TEST(Kernel, TinyKernelsCostLittle) {
@@ -142,7 +142,7 @@ TEST(Kernel, TinyKernelsCostLittle) {
 }
 
 TEST(Plan, MergesAndSortsDims) {
-  LoopBuilder b("nhwc", {2, 3, 4, 5}, 4); // written in the order n c h w over memory n h w c
+  LoopBuilder b("nhwc", {2, 3, 4, 5}, 4);  // written in the order n c h w over memory n h w c
   const std::vector<int64_t> strides{60, 1, 15, 3};
   b.store(1, S::Float, strides, b.unary(Op::kNeg, b.load(0, S::Float, strides)));
   const Plan plan = make_plan(b.loop, 64);
@@ -160,5 +160,5 @@ TEST(Plan, ShortRowsBecomeColumns) {
   EXPECT_TRUE(make_plan(c.loop, 64).row_mode);
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

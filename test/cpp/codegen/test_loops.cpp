@@ -85,7 +85,8 @@ class RandomLoop {
   }
 
   void add_load() {
-    static constexpr S kTypes[] = {S::Float, S::Float, S::Float, S::Double, S::Half, S::BFloat16, S::Int, S::Long, S::Byte, S::Bool, S::Short, S::Char};
+    static constexpr S kTypes[] = {S::Float, S::Float, S::Float, S::Double, S::Half,  S::BFloat16,
+                                   S::Int,   S::Long,  S::Byte,  S::Bool,   S::Short, S::Char};
     const S t = kTypes[pick(std::size(kTypes))];
     std::vector<bool> moves(rank());
     for (int d = 0; d < rank(); ++d) {
@@ -94,7 +95,7 @@ class RandomLoop {
     std::vector<int64_t> strides;
     int64_t n = random_strides(strides, moves, true), offset = pick(3) == 0 ? 5 : 0;
     n += offset;
-    if (pick(5) == 0 && rank() > 0) { // backwards along one dim
+    if (pick(5) == 0 && rank() > 0) {  // backwards along one dim
       const int d = pick(rank());
       offset += strides[d] * std::max<int64_t>(0, b_.loop.sizes[d] - 1);
       strides[d] = -strides[d];
@@ -213,9 +214,9 @@ TEST_P(Loops, RandomSmall) {
   run_random(1, 250, 2000);
 }
 
-TEST_P(Loops, RandomLarge) { // long rows, many items, split reductions
+TEST_P(Loops, RandomLarge) {  // long rows, many items, split reductions
   run_random(10000, 25, 90000);
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

@@ -22,10 +22,14 @@ std::vector<Op> ops_of(OpClass c) {
 // What is beyond an ulp or two, and why.
 double unary_tolerance(Op op, S t) {
   switch (op) {
-    case Op::kErfc: return 4;
-    case Op::kLgamma: return 64; // near its zeros at 1 and 2
-    case Op::kSigmoid: return 4;
-    default: return t == S::Float ? 2.1 : 2.5;
+    case Op::kErfc:
+      return 4;
+    case Op::kLgamma:
+      return 64;  // near its zeros at 1 and 2
+    case Op::kSigmoid:
+      return 4;
+    default:
+      return t == S::Float ? 2.1 : 2.5;
   }
 }
 
@@ -42,9 +46,39 @@ std::vector<double> sample(S t, std::mt19937_64& random) {
 }
 
 std::vector<int64_t> integer_sample(S t) {
-  std::vector<int64_t> v{0, 1, -1, 2, -2, 3, -3, 5, 7, -7, 10, 31, 32, 63, 64, 100, -100, 127, -128, 128, 255, 256, 32767, -32768,
-                         65535, 2147483647, -2147483648LL, 4294967296LL, std::numeric_limits<int64_t>::max(),
-                         std::numeric_limits<int64_t>::min(), 123456789, -987654321, 1000003};
+  std::vector<int64_t> v{0,
+                         1,
+                         -1,
+                         2,
+                         -2,
+                         3,
+                         -3,
+                         5,
+                         7,
+                         -7,
+                         10,
+                         31,
+                         32,
+                         63,
+                         64,
+                         100,
+                         -100,
+                         127,
+                         -128,
+                         128,
+                         255,
+                         256,
+                         32767,
+                         -32768,
+                         65535,
+                         2147483647,
+                         -2147483648LL,
+                         4294967296LL,
+                         std::numeric_limits<int64_t>::max(),
+                         std::numeric_limits<int64_t>::min(),
+                         123456789,
+                         -987654321,
+                         1000003};
   for (int64_t& x : v) {
     x = cast_reference({x, 0}, S::Long, t).i;
   }
@@ -71,7 +105,7 @@ TEST_P(Ops, UnaryFloat) {
         }
         Memory m;
         std::vector<double> v = sample(t, m.random);
-        if (op == Op::kLgamma || op == Op::kDigamma) { // between the poles every library has its own idea of an ulp
+        if (op == Op::kLgamma || op == Op::kDigamma) {  // between the poles every library has its own idea of an ulp
           for (double& x : v) {
             x = x < 0 && !std::isinf(x) ? -x : x;
           }
@@ -82,7 +116,7 @@ TEST_P(Ops, UnaryFloat) {
         m.add(out, n);
         LoopBuilder b(traits(op).name, {n}, 1);
         b.store(1, out, {1}, b.expr(op, out, b.load(0, t, {1})));
-        const double tiny = op == Op::kSigmoid ? 0x1p-125 : 0; // 1 + exp(-x) overflows, as ATen's
+        const double tiny = op == Op::kSigmoid ? 0x1p-125 : 0;  // 1 + exp(-x) overflows, as ATen's
         expect_agrees(b.loop, m, {unary_tolerance(op, t), t == S::Float ? tiny : 0});
       }
     }
@@ -186,7 +220,8 @@ TEST_P(Ops, Casts) {
       int64_t n = 0;
       if (is_float(from)) {
         std::vector<double> v;
-        for (double x : {0.0, -0.0, 0.4, 1.0, 1.5, 2.9, 100.99, 127.0, -0.7, -1.0, -1.5, -100.9, -128.0, 255.0, 200.5, 30000.7, -30000.2, 2e9, -2e9}) {
+        for (double x :
+             {0.0, -0.0, 0.4, 1.0, 1.5, 2.9, 100.99, 127.0, -0.7, -1.0, -1.5, -100.9, -128.0, 255.0, 200.5, 30000.7, -30000.2, 2e9, -2e9}) {
           v.push_back(x);
         }
         for (double x : {NAN, INFINITY}) {
@@ -215,7 +250,8 @@ TEST_P(Ops, NarrowFloats) {
   for (S t : {S::Half, S::BFloat16}) {
     Memory m;
     std::vector<double> v = special_values(S::Float);
-    for (double x : {65504.0, 65519.0, 65520.0, 1.0 + 0x1p-11, 1.0 + 0x1p-10, 1.0 + 3 * 0x1p-11, 0x1p-24, 0x1p-25, 0x1.8p-25, 1.00390625, 1.01171875}) {
+    for (double x : {65504.0, 65519.0, 65520.0, 1.0 + 0x1p-11, 1.0 + 0x1p-10, 1.0 + 3 * 0x1p-11, 0x1p-24, 0x1p-25, 0x1.8p-25, 1.00390625,
+                     1.01171875}) {
       v.push_back(x);
     }
     const auto n = static_cast<int64_t>(v.size());
@@ -224,8 +260,8 @@ TEST_P(Ops, NarrowFloats) {
     m.add(t, n);
     m.add(S::Float, n);
     LoopBuilder b("narrow", {n}, 1);
-    b.store(2, t, {1}, b.load(0, S::Float, {1})); // rounds
-    b.store(3, S::Float, {1}, b.load(1, t, {1})); // exact
+    b.store(2, t, {1}, b.load(0, S::Float, {1}));  // rounds
+    b.store(3, S::Float, {1}, b.load(1, t, {1}));  // exact
     expect_agrees(b.loop, m, {0, 0});
   }
 }
@@ -307,5 +343,5 @@ TEST_P(Ops, UniformOperands) {
   }
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

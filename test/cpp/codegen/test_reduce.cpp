@@ -20,23 +20,23 @@ constexpr Op kReduces[] = {Op::kReduceSum, Op::kReduceProd, Op::kReduceMin, Op::
 constexpr S kAll[] = {S::Bool, S::Byte, S::Char, S::Short, S::Int, S::Long, S::Float, S::Double};
 
 struct Shape {
-  std::vector<int64_t> sizes; // of a contiguous tensor
-  std::vector<int> reduced; // its reduced dims
+  std::vector<int64_t> sizes;  // of a contiguous tensor
+  std::vector<int> reduced;    // its reduced dims
 };
 const Shape kShapes[] = {
     {{1}, {0}},
     {{7}, {0}},
-    {{1000}, {0}}, // all of it
-    {{3, 100}, {1}}, // rows
-    {{100, 3}, {1}}, // short rows
-    {{100, 37}, {0}}, // columns
-    {{37, 5}, {0}}, // few columns
-    {{5, 33, 70}, {1}}, // columns in the middle
-    {{5, 33, 70}, {0, 2}}, // batch norm
+    {{1000}, {0}},          // all of it
+    {{3, 100}, {1}},        // rows
+    {{100, 3}, {1}},        // short rows
+    {{100, 37}, {0}},       // columns
+    {{37, 5}, {0}},         // few columns
+    {{5, 33, 70}, {1}},     // columns in the middle
+    {{5, 33, 70}, {0, 2}},  // batch norm
     {{4, 6, 5, 9}, {1, 3}},
-    {{40007}, {0}}, // split: a row
-    {{4, 40007}, {1}}, // split: rows
-    {{3001, 20}, {0}}, // split: columns
+    {{40007}, {0}},     // split: a row
+    {{4, 40007}, {1}},  // split: rows
+    {{3001, 20}, {0}},  // split: columns
 };
 
 // A loop over the dims of `shape`, kept ones first, that loads x (buffer 0).
@@ -87,7 +87,7 @@ TEST_P(Reduce, EveryOpDtypeAndShape) {
       ExprId x = 0;
       std::vector<int64_t> out;
       LoopBuilder b = over(shape, t, x, out);
-      for (Op op : kReduces) { // all in one loop
+      for (Op op : kReduces) {  // all in one loop
         const S r = is_arg_reduce(op) ? S::Long : t;
         const uint32_t buffer = m.add(r, n);
         b.store(buffer, r, out, b.expr(op, r, x));
@@ -142,7 +142,7 @@ TEST_P(Reduce, NothingYieldsTheIdentity) {
     expect_agrees(b.loop, m, {0, 0});
     EXPECT_EQ(m.at(1, 4).i, 0);
   }
-  Memory m; // no rows: nothing happens
+  Memory m;  // no rows: nothing happens
   m.add(S::Float, 1);
   m.add(S::Float, 1);
   LoopBuilder b("no_rows", {0, 5}, 1);
@@ -150,7 +150,7 @@ TEST_P(Reduce, NothingYieldsTheIdentity) {
   expect_agrees(b.loop, m, {0, 0});
 }
 
-TEST_P(Reduce, OperandAtRowLevel) { // a row value summed over the row: times its length
+TEST_P(Reduce, OperandAtRowLevel) {  // a row value summed over the row: times its length
   for (bool columns : {false, true}) {
     Memory m;
     m.add(S::Float, 40);
@@ -172,7 +172,7 @@ TEST_P(Reduce, LongSumsAreAccurate) {
     Memory m;
     std::vector<double> v(n);
     for (double& x : v) {
-      x = static_cast<double>(static_cast<float>((m.random() >> 11) * 0x1p-53)); // positive: every error counts
+      x = static_cast<double>(static_cast<float>((m.random() >> 11) * 0x1p-53));  // positive: every error counts
     }
     m.add(S::Float, v);
     m.add(S::Float, n);
@@ -235,5 +235,5 @@ TEST(ReducePlan, SplitsFewLongRows) {
   EXPECT_EQ(make_plan(d.loop, 64).chunks, 1);
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

@@ -85,7 +85,8 @@ TEST(Verify, NamesWhatIsMalformed) {
   broken([](Loop& l) { l.exprs[7].a = 3; }, "%7 has a displacement of dtype Float");
   broken([](Loop& l) { l.exprs[8].op = Op::kAnd; }, "%8 (and) does not take dtype Float");
   broken([](Loop& l) { l.exprs[8] = {Op::kLt, S::Float, 0, 4, kNoExpr, 0, 0}; }, "%8 (lt) has dtype Float, expected Bool");
-  broken([](Loop& l) { l.exprs[8] = {Op::kUniform, S::Float, 6, kNoExpr, kNoExpr, 0, 0}; }, "%8 is random, the loop has no generator state");
+  broken([](Loop& l) { l.exprs[8] = {Op::kUniform, S::Float, 6, kNoExpr, kNoExpr, 0, 0}; },
+         "%8 is random, the loop has no generator state");
   broken([](Loop& l) { l.exprs[4].op = Op::kReduceArgMax; }, "%4 (reduce_argmax) has dtype Float, its operand Float");
   broken([](Loop& l) { l.stores[0].access = 9; }, "store 0 names access 9");
   broken([](Loop& l) { l.stores[0].value = 9; }, "store 0 stores %9");
@@ -110,7 +111,7 @@ TEST(Localize, NumbersDenselyInOrderOfFirstUse) {
   verify(l.loop);
 }
 
-TEST(Localize, EqualLoopsBecomeEqual) { // whatever the compiler's numbers were: the kernel cache depends on it
+TEST(Localize, EqualLoopsBecomeEqual) {  // whatever the compiler's numbers were: the kernel cache depends on it
   LoopBuilder a = example(), b = example();
   for (Access& x : b.loop.accesses) {
     x.buffer += 100;
@@ -120,5 +121,5 @@ TEST(Localize, EqualLoopsBecomeEqual) { // whatever the compiler's numbers were:
   EXPECT_EQ(to_string(localize(a.loop).loop), to_string(localize(b.loop).loop));
 }
 
-} // namespace
-} // namespace torch_hpu::codegen
+}  // namespace
+}  // namespace torch_hpu::codegen

@@ -26,4 +26,4 @@ class Widths : public ::testing::TestWithParam<int> {
   std::unique_ptr<HostScope> scope_;
 };
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

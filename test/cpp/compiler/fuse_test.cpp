@@ -147,6 +147,16 @@ TEST_F(Fuse, ReductionOverOneElement) {
   EXPECT_EQ(check(r).extern_calls, 0);
 }
 
+// Every element of the reduced dim is the same byte in memory, yet each has its own place in the result.
+TEST_F(Fuse, ReductionOverAnExpandedDim) {
+  const Tensor x = randn({5, 1}).expand({5, 4});
+  r.observe(r.op("_softmax", {x, 1, false}));
+  r.observe(r.op("mean.dim", {x, std::vector<int64_t>{1}, false}));
+  const auto norm = r.call("native_layer_norm", {x, std::vector<int64_t>{4}, Tensor(), Tensor(), 1e-5});
+  r.observe(r.op("exp", {norm[0]}));
+  EXPECT_EQ(check(r).extern_calls, 0);
+}
+
 TEST_F(Fuse, TransposedReaderOfAnInPlaceWrite) {
   const Tensor x = randn({8, 8});
   r.into(x, "add.Tensor", {x, x.t()});
@@ -198,6 +208,19 @@ TEST_F(Fuse, OptimizerStepIsOneKernel) {
   EXPECT_EQ(check(r), (Counts{1, 0, 0}));
 }
 
+// Library calls keep their order with the loops around them, and read and write in place what the loops left.
+TEST_F(Fuse, PerceptronOfLibraryCallsAndLoops) {
+  Tensor x = randn({8, 16});
+  for (int layer = 0; layer < 3; ++layer) {
+    x = r.op("relu", {r.op("addmm", {randn({16}), x, randn({16, 16})})});
+  }
+  r.into(x, "mm", {x, randn({16, 16})});
+  r.observe(r.op("tanh", {x}));
+  const Counts c = check(r, 1e-4);
+  EXPECT_EQ(c.library_calls + c.extern_calls, 4) << c;
+  EXPECT_LE(c.kernels, 4) << c;
+}
+
 // Offsets of windows over inputs are arguments of a run. Those of an input that nobody writes may relate differently in the next run:
 // a recipe recorded with x[2] twice must also compute x[2] and x[5].
 TEST_F(Fuse, OffsetsOfUnwrittenInputsMoveBetweenRuns) {
@@ -238,7 +261,6 @@ TEST_F(Fuse, LongChainsCompileInTimeProportionalToTheirLength) {
   RecordProperty("microseconds_4000", static_cast<int>(large * 1e6));
   EXPECT_LT(large, small * 8 * 4) << "8 times the nodes took " << large / small << " times as long";
   EXPECT_LT(large, 4.0);
-  std::cout << "500: " << small * 1e3 << " ms, 4000: " << large * 1e3 << " ms\n";
 }
 
 } // namespace

@@ -1,0 +1,93 @@
+// The arena: what lives at the same time never shares bytes, what does not shares them.
+#include "csrc/compiler/memory_plan.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "test/cpp/compiler/recorder.h"
+
+namespace torch_hpu {
+namespace {
+
+using compiler::Lifetime;
+
+ir::Buffer temporary(int64_t nbytes) {
+  return {nbytes, ir::BufferKind::kLocal, /*observable=*/false, /*written=*/true};
+}
+
+int64_t rounded(int64_t nbytes) {
+  return (nbytes + 63) / 64 * 64;
+}
+
+TEST(MemoryPlan, InputsAndObservableLocalsAreBoundByTheRun) {
+  std::vector<ir::Buffer> buffers{{100, ir::BufferKind::kInput, true, false}, temporary(100), {100, ir::BufferKind::kLocal, true, true}};
+  Recipe recipe;
+  compiler::plan_memory(buffers, {{0, 1}, {0, 1}, {1, 1}}, recipe);
+  EXPECT_FALSE(recipe.placements[0].in_arena);
+  EXPECT_TRUE(recipe.placements[1].in_arena);
+  EXPECT_FALSE(recipe.placements[2].in_arena);
+  EXPECT_EQ(recipe.arena_bytes, 128);
+}
+
+TEST(MemoryPlan, AChainNeedsTwoBuffers) {
+  const std::vector<ir::Buffer> buffers(20, temporary(1000));
+  std::vector<Lifetime> lifetimes;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    lifetimes.push_back({i, i + 1});
+  }
+  Recipe recipe;
+  compiler::plan_memory(buffers, lifetimes, recipe);
+  EXPECT_EQ(recipe.arena_bytes, 2 * rounded(1000));
+}
+
+TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 30; ++round) {
+    std::vector<ir::Buffer> buffers;
+    std::vector<Lifetime> lifetimes;
+    std::vector<int64_t> live(64);
+    for (int i = 0; i < 40; ++i) {
+      buffers.push_back(temporary(static_cast<int64_t>(random() % 3000)));
+      const size_t first = random() % 50, last = first + random() % 12;
+      lifetimes.push_back({first, last});
+      for (size_t t = first; t <= last; ++t) {
+        live[t] += rounded(buffers.back().nbytes);
+      }
+    }
+    buffers.push_back(temporary(500)); // never used
+    lifetimes.emplace_back();
+    Recipe recipe;
+    compiler::plan_memory(buffers, lifetimes, recipe);
+    int64_t sum = 0;
+    for (size_t a = 0; a + 1 < buffers.size(); ++a) {
+      const Recipe::Placement& x = recipe.placements[a];
+      sum += rounded(x.nbytes);
+      EXPECT_EQ(x.arena_offset % 64, 0);
+      EXPECT_LE(x.arena_offset + x.nbytes, recipe.arena_bytes);
+      for (size_t b = 0; b < a; ++b) {
+        const Recipe::Placement& y = recipe.placements[b];
+        const bool meet_in_time = lifetimes[a].first <= lifetimes[b].last && lifetimes[b].first <= lifetimes[a].last;
+        const bool meet_in_memory = x.arena_offset < y.arena_offset + y.nbytes && y.arena_offset < x.arena_offset + x.nbytes;
+        EXPECT_FALSE(meet_in_time && meet_in_memory && x.nbytes > 0 && y.nbytes > 0);
+      }
+    }
+    EXPECT_GE(recipe.arena_bytes, *std::max_element(live.begin(), live.end()));
+    EXPECT_LT(recipe.arena_bytes, sum);
+  }
+}
+
+TEST(MemoryPlan, FusedTemporariesNeedNoArena) {
+  testing::Recorder r;
+  at::Tensor x = at::randn({64});
+  for (int i = 0; i < 10; ++i) {
+    x = r.op("exp", {r.op("neg", {x})});
+  }
+  r.observe(x);
+  EXPECT_GT(compiler::compile(r.graph(), compiler::Tier::kGeneric)->arena_bytes, 0);
+  EXPECT_EQ(compiler::compile(r.graph(), compiler::Tier::kCompiled)->arena_bytes, 0);
+}
+
+} // namespace
+} // namespace torch_hpu
