@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator
+from collections.abc import Iterator
 
 from torch_hpu import _C
 
@@ -47,3 +47,8 @@ def trace(path: str) -> Iterator[None]:
     finally:
         _C.synchronize()
         _C.stop_trace(path)
+
+
+def kernel_table() -> str:
+    """What ran in the last ``trace`` scope by kernel, library call and op: milliseconds, calls, name; the costliest first."""
+    return _C.kernel_table()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import torch
+
 from torch_hpu import _C
 
 Pool = tuple[int, int]
@@ -84,7 +86,7 @@ class graph:
             raise
         return self.hpu_graph
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: object) -> None:
         try:
             if kind is not None:
                 self.hpu_graph.capture_abort()
@@ -187,7 +189,7 @@ class _GraphCache:
             with torch.no_grad():
                 for static, given in zip(entry[0], tensors):
                     static.copy_(given)
-        static_inputs, outputs, captured = entry
+        _static_inputs, outputs, captured = entry
         captured.replay()
         results: list[torch.Tensor] = []
         _flatten(outputs, results)
@@ -256,9 +258,7 @@ def make_graphed_callables(
     return graphed[0] if single else tuple(graphed)
 
 
-def _graph_one(
-    function: Callable[..., Any], sample: tuple[torch.Tensor, ...], warmups: int, allow_unused: bool, pool: Pool | None
-) -> Any:
+def _graph_one(function: Callable[..., Any], sample: tuple[torch.Tensor, ...], warmups: int, allow_unused: bool, pool: Pool | None) -> Any:
     parameters = tuple(function.parameters()) if isinstance(function, torch.nn.Module) else ()
     static_inputs = tuple(t.detach().clone().requires_grad_(t.requires_grad) for t in sample)
     forward_graph, backward_graph = HPUGraph(), HPUGraph()

@@ -5,11 +5,12 @@ Names and semantics are those of ``torch.cuda``; ``mark_step`` and ``wrap_in_hpu
 
 from __future__ import annotations
 
-from typing import Any, Iterator
-
 import contextlib
+from collections.abc import Iterator
+from typing import Any, Self
 
 import torch
+
 from torch_hpu import _C
 from torch_hpu.graphs import (
     HPUGraph,
@@ -94,7 +95,7 @@ class device:
         self.index = -1 if device is None else _index(device)
         self.previous = -1
 
-    def __enter__(self) -> device:
+    def __enter__(self) -> Self:
         self.previous = current_device()
         if self.index >= 0:
             set_device(self.index)
@@ -144,7 +145,7 @@ def eager_mode(enabled: bool = True) -> Iterator[None]:
 class Stream(torch.Stream):
     """A queue of work, in order; independent of other streams."""
 
-    def __new__(cls, device: Device = None, priority: int = 0, **kwargs: Any) -> Stream:
+    def __new__(cls, device: Device = None, priority: int = 0, **kwargs: Any) -> Self:
         if "stream_id" in kwargs:
             return super().__new__(cls, priority=priority, **kwargs)
         return super().__new__(cls, device=torch.device("hpu", _index(device)), priority=priority)

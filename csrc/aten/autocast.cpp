@@ -18,4 +18,4 @@ TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
   AT_FORALL_PROMOTE(HPU_PROMOTE)
 }
 
-} // namespace at::autocast
+}  // namespace at::autocast

@@ -25,7 +25,7 @@ bool is_hpu(const at::Tensor& t) {
 struct Parsed {
   Call call;
   c10::DeviceIndex device = -1;
-  const at::Tensor* first = nullptr; // the tensor that fixed the device
+  const at::Tensor* first = nullptr;  // the tensor that fixed the device
 };
 
 void check_device(const ir::OpInfo& op, const at::Tensor& tensor, Parsed& parsed) {
@@ -38,8 +38,7 @@ void check_device(const ir::OpInfo& op, const at::Tensor& tensor, Parsed& parsed
               " and hpu:", static_cast<int>(parsed.device), ", expected all tensors on one device");
 }
 
-[[noreturn]] void throw_foreign_device(const ir::OpInfo& op, const c10::FunctionSchema& schema, size_t arg,
-                                       const at::Tensor& tensor) {
+[[noreturn]] void throw_foreign_device(const ir::OpInfo& op, const c10::FunctionSchema& schema, size_t arg, const at::Tensor& tensor) {
   TORCH_CHECK(false, "[", op.name, "] argument '", schema.arguments()[arg].name(), "' is on ", tensor.device(),
               ", expected hpu: all tensors of an op must be on one device (only 0-dim CPU tensors may be mixed in). Move it"
               " with .to(\"hpu\").");
@@ -48,7 +47,7 @@ void check_device(const ir::OpInfo& op, const at::Tensor& tensor, Parsed& parsed
 // Index tensors may live on the host, as on any accelerator.
 bool takes_host_indices(const ir::OpInfo& op) {
   return op.name == "aten::index.Tensor" || op.name == "aten::index_put" || op.name == "aten::_index_put_impl" ||
-      op.name == "aten::_unsafe_index.Tensor" || op.name == "aten::_unsafe_index_put";
+         op.name == "aten::_unsafe_index.Tensor" || op.name == "aten::_unsafe_index_put";
 }
 
 // Whether a mask is among the indices of x[...]: then the size of the result depends on data.
@@ -81,9 +80,9 @@ void check_partial_overlap(const ir::OpInfo& op, const at::Tensor& written, cons
         !is_hpu(v.toTensor()) || !v.toTensor().storage().is_alias_of(written.storage())) {
       continue;
     }
-    TORCH_CHECK(at::get_overlap_status(written.unsafeGetTensorImpl(), v.toTensor().unsafeGetTensorImpl()) !=
-                    at::MemOverlapStatus::Partial,
-                "[", op.name, "] unsupported operation: some elements of the input tensor and the written-to tensor refer to a"
+    TORCH_CHECK(at::get_overlap_status(written.unsafeGetTensorImpl(), v.toTensor().unsafeGetTensorImpl()) != at::MemOverlapStatus::Partial,
+                "[", op.name,
+                "] unsupported operation: some elements of the input tensor and the written-to tensor refer to a"
                 " single memory location. Please clone() the tensor before performing the operation.");
   }
 }
@@ -125,7 +124,7 @@ bool returns_tensors(const c10::FunctionSchema& schema) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 BoxedKernel::BoxedKernel(const c10::OperatorHandle& handle)
     : info_(&ir::op_info(handle)), recorded_(info_), recorded_args_(handle.schema().arguments().size()) {
@@ -179,7 +178,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
 
   Parsed parsed{Call(op)};
   Call& call = parsed.call;
-  std::vector<at::Tensor> moved; // host index tensors, copied to the device
+  std::vector<at::Tensor> moved;  // host index tensors, copied to the device
   for (size_t i = 0; i < recorded_args_; ++i) {
     const c10::IValue& value = (*stack)[begin + i];
     switch (kinds_[i]) {
@@ -205,9 +204,8 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
         const size_t n = value.isNone() ? 0 : optional ? value.toListRef().size() : value.toTensorList().size();
         call.begin_list(n);
         for (size_t k = 0; k < n; ++k) {
-          at::Tensor item = optional
-              ? (value.toListRef()[k].isNone() ? at::Tensor() : value.toListRef()[k].toTensor())
-              : value.toTensorList().get(k);
+          at::Tensor item =
+              optional ? (value.toListRef()[k].isNone() ? at::Tensor() : value.toListRef()[k].toTensor()) : value.toTensorList().get(k);
           if (item.defined() && !is_hpu(item)) {
             if (!takes_host_indices(op)) {
               throw_foreign_device(*info_, schema, i, item);
@@ -232,8 +230,8 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
       case Kind::kGenerator:
         if (!value.isNone() && value.toGenerator().defined()) {
           call.generator = value.toGenerator();
-          TORCH_CHECK(call.generator.device().type() == c10::DeviceType::PrivateUse1, "[", op.name,
-                      "] got a generator on ", call.generator.device(), ", expected one on hpu");
+          TORCH_CHECK(call.generator.device().type() == c10::DeviceType::PrivateUse1, "[", op.name, "] got a generator on ",
+                      call.generator.device(), ", expected one on hpu");
         }
         call.none();
         break;
@@ -242,7 +240,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
   for (size_t i = recorded_args_; i < n_args && parsed.device < 0; ++i) {
     check_device(op, (*stack)[begin + i].toTensor(), parsed);
   }
-  if (parsed.device < 0) { // factories: the device is an argument, or the current one
+  if (parsed.device < 0) {  // factories: the device is an argument, or the current one
     for (size_t i = 0; i < n_args; ++i) {
       if ((*stack)[begin + i].isDevice()) {
         parsed.device = (*stack)[begin + i].toDevice().index();
@@ -261,13 +259,13 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
   // sizes are learned too.
   const bool mutating = !in_place_ && !out_ && !info_->mutated.empty();
   const bool resizes = mutating && schema.arguments().back().is_out();
-  const size_t aliased = mutating
-      ? std::count_if(schema.returns().begin(), schema.returns().end(), [](const c10::Argument& r) { return r.alias_info() != nullptr; })
-      : 0;
+  const size_t aliased = mutating ? std::count_if(schema.returns().begin(), schema.returns().end(),
+                                                  [](const c10::Argument& r) { return r.alias_info() != nullptr; })
+                                  : 0;
 
   std::shared_ptr<const lazy::Metas> metas = lazy::infer(call);
   if (metas == nullptr && mutating && !resizes && aliased == n_returns) {
-    metas = std::make_shared<const lazy::Metas>(); // nothing fresh: there is nothing to learn
+    metas = std::make_shared<const lazy::Metas>();  // nothing fresh: there is nothing to learn
   }
   if (metas == nullptr) {
     // Never seen: run the overload that makes fresh tensors and remember what they look like.
@@ -305,7 +303,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
         call.refresh(call.args[m].index, out);
       }
     }
-    metas = std::make_shared<const lazy::Metas>(); // nothing fresh
+    metas = std::make_shared<const lazy::Metas>();  // nothing fresh
   }
   if (mutating) {
     c10::SmallVector<ir::WindowId, 2> written;
@@ -379,4 +377,4 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
   }
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

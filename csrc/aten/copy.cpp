@@ -31,7 +31,7 @@ bool idle(lazy::Memory* memory) {
 // Whether a tensor shows every byte of its storage.
 bool whole(const at::Tensor& t) {
   return t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&
-      static_cast<size_t>(t.numel()) * t.itemsize() == t.storage().nbytes();
+         static_cast<size_t>(t.numel()) * t.itemsize() == t.storage().nbytes();
 }
 
 void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
@@ -48,8 +48,7 @@ void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
     return;
   }
   // The destination is in use: its bytes may change only in their turn. Snapshot the source now, copy in order later.
-  at::Tensor snapshot = lazy::make_tensor(dst.device().index(), src.scalar_type(), src.sizes(),
-                                          c10::contiguous_strides(src.sizes()));
+  at::Tensor snapshot = lazy::make_tensor(dst.device().index(), src.scalar_type(), src.sizes(), c10::contiguous_strides(src.sizes()));
   lazy::cpu_alias(snapshot, "host copy").copy_(src);
   lazy::record_copy(dst, snapshot.expand(dst.sizes()));
 }
@@ -63,7 +62,7 @@ void device_to_host(const at::Tensor& src, const at::Tensor& dst) {
   dst.copy_(lazy::cpu_alias(src, "copy to the host"));
 }
 
-} // namespace
+}  // namespace
 
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool) {
   const at::Tensor src = self.sizes().equals(dst.sizes()) ? self : self.expand(dst.sizes());
@@ -98,4 +97,4 @@ at::Scalar local_scalar_dense(const at::Tensor& self) {
   return lazy::cpu_alias(self, "item()").item();
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -19,7 +19,7 @@ at::Tensor defined_or_zeros(const std::optional<at::Tensor>& x, const at::Tensor
   return x && x->defined() ? *x : at::zeros_like(like);
 }
 
-} // namespace
+}  // namespace
 
 // gates [N, 4H] = input, forget, cell, output. Workspace: the activated gates, as the backward needs them.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
@@ -33,16 +33,17 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor&
   return {hy, cy, at::cat({i, f, g, o}, 1)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(
-    const std::optional<at::Tensor>& grad_hy, const std::optional<at::Tensor>& grad_cy, const at::Tensor& cx, const at::Tensor& cy,
-    const at::Tensor& workspace, bool has_bias) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(const std::optional<at::Tensor>& grad_hy,
+                                                                             const std::optional<at::Tensor>& grad_cy, const at::Tensor& cx,
+                                                                             const at::Tensor& cy, const at::Tensor& workspace,
+                                                                             bool has_bias) {
   const auto chunks = workspace.chunk(4, 1);
   const at::Tensor &i = chunks[0], &f = chunks[1], &g = chunks[2], &o = chunks[3];
   const at::Tensor gh = defined_or_zeros(grad_hy, cy), gc = defined_or_zeros(grad_cy, cy);
   const at::Tensor tanh_cy = at::tanh(cy);
   const at::Tensor grad_c = gc + gh * o * (1 - tanh_cy * tanh_cy);
-  const at::Tensor grad_gates = at::cat({grad_c * g * i * (1 - i), grad_c * cx * f * (1 - f), grad_c * i * (1 - g * g),
-                                         gh * tanh_cy * o * (1 - o)}, 1);
+  const at::Tensor grad_gates =
+      at::cat({grad_c * g * i * (1 - i), grad_c * cx * f * (1 - f), grad_c * i * (1 - g * g), gh * tanh_cy * o * (1 - o)}, 1);
   return {grad_gates, grad_c * f, has_bias ? grad_gates.sum(0, /*keepdim=*/false) : at::Tensor()};
 }
 
@@ -57,8 +58,7 @@ std::tuple<at::Tensor, at::Tensor> fused_gru_cell(const at::Tensor& input_gates,
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru_cell_backward(const at::Tensor& grad_hy,
-                                                                                               const at::Tensor& workspace,
-                                                                                               bool has_bias) {
+                                                                                               const at::Tensor& workspace, bool has_bias) {
   const auto w = workspace.chunk(5, 1);
   const at::Tensor &r = w[0], &z = w[1], &n = w[2], &hx = w[3], &hidden_new = w[4];
   const at::Tensor grad_n = grad_hy * (1 - z) * (1 - n * n);
@@ -69,4 +69,4 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru
           has_bias ? grad_hidden.sum(0, false) : at::Tensor()};
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

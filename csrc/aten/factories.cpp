@@ -18,8 +18,7 @@ c10::DeviceIndex index_of(const std::optional<c10::Device>& device) {
 }
 
 void check_options(std::optional<c10::Layout> layout, std::optional<bool> pin_memory) {
-  TORCH_CHECK(layout.value_or(c10::kStrided) == c10::kStrided, "[empty] got layout ", *layout,
-              ", expected strided: hpu tensors are dense");
+  TORCH_CHECK(layout.value_or(c10::kStrided) == c10::kStrided, "[empty] got layout ", *layout, ", expected strided: hpu tensors are dense");
   TORCH_CHECK(!pin_memory.value_or(false), "[empty] only CPU tensors can be pinned");
 }
 
@@ -29,7 +28,7 @@ void check_sizes(c10::IntArrayRef size) {
   }
 }
 
-} // namespace
+}  // namespace
 
 at::Tensor empty_memory_format(c10::IntArrayRef size, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout> layout,
                                std::optional<c10::Device> device, std::optional<bool> pin_memory,
@@ -37,7 +36,7 @@ at::Tensor empty_memory_format(c10::IntArrayRef size, std::optional<c10::ScalarT
   check_options(layout, pin_memory);
   check_sizes(size);
   const c10::ScalarType type = c10::dtype_or_default(dtype);
-  at::detail::computeStorageNbytesContiguous(size, c10::elementSize(type)); // throws when it overflows
+  at::detail::computeStorageNbytesContiguous(size, c10::elementSize(type));  // throws when it overflows
   const auto format = memory_format.value_or(c10::MemoryFormat::Contiguous);
   c10::DimVector strides;
   if (format == c10::MemoryFormat::ChannelsLast) {
@@ -65,4 +64,4 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
   return lazy::make_tensor(index_of(device), type, size, stride);
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -27,4 +27,4 @@ void install_hooks() {
   device::install_lazy_hooks(hooks);
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -5,4 +5,4 @@ namespace torch_hpu::aten {
 
 void install_hooks();
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

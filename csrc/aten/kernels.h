@@ -42,14 +42,14 @@ void record_stream(at::Tensor& self, c10::Stream stream);
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
                                                                const at::Tensor& cx, const std::optional<at::Tensor>& input_bias,
                                                                const std::optional<at::Tensor>& hidden_bias);
-std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(
-    const std::optional<at::Tensor>& grad_hy, const std::optional<at::Tensor>& grad_cy, const at::Tensor& cx, const at::Tensor& cy,
-    const at::Tensor& workspace, bool has_bias);
+std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(const std::optional<at::Tensor>& grad_hy,
+                                                                             const std::optional<at::Tensor>& grad_cy, const at::Tensor& cx,
+                                                                             const at::Tensor& cy, const at::Tensor& workspace,
+                                                                             bool has_bias);
 std::tuple<at::Tensor, at::Tensor> fused_gru_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
                                                   const std::optional<at::Tensor>& input_bias,
                                                   const std::optional<at::Tensor>& hidden_bias);
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru_cell_backward(const at::Tensor& grad_hy,
-                                                                                               const at::Tensor& workspace,
-                                                                                               bool has_bias);
+                                                                                               const at::Tensor& workspace, bool has_bias);
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -26,10 +26,24 @@ bool prefer_boxed(const ir::OpInfo& info) {
 
 // Composites whose decomposition is what we want: plain allocation and moves (they reach empty and _copy_from).
 const std::unordered_set<std::string>& left_to_composites() {
-  static const std::unordered_set<std::string> names{
-      "aten::copy_", "aten::_to_copy", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided", "aten::_unsafe_view",
-      "aten::empty.names", "aten::detach", "aten::detach_", "aten::alias", "aten::lift", "aten::lift_fresh", "aten::_fw_primal",
-      "aten::_make_dual", "aten::resize_as_", "aten::_pin_memory", "aten::_has_same_storage_numel", "aten::clone_preserve"};
+  static const std::unordered_set<std::string> names{"aten::copy_",
+                                                     "aten::_to_copy",
+                                                     "aten::empty_like",
+                                                     "aten::new_empty",
+                                                     "aten::new_empty_strided",
+                                                     "aten::_unsafe_view",
+                                                     "aten::empty.names",
+                                                     "aten::detach",
+                                                     "aten::detach_",
+                                                     "aten::alias",
+                                                     "aten::lift",
+                                                     "aten::lift_fresh",
+                                                     "aten::_fw_primal",
+                                                     "aten::_make_dual",
+                                                     "aten::resize_as_",
+                                                     "aten::_pin_memory",
+                                                     "aten::_has_same_storage_numel",
+                                                     "aten::clone_preserve"};
   return names;
 }
 
@@ -40,7 +54,7 @@ bool wants_boxed(const c10::OperatorHandle& op, const ir::OpInfo& info) {
   }
   if (info.is_view && info.mutated.empty()) {
     return !op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) &&
-        !op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
+           !op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
   }
   if (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) {
     return false;
@@ -53,18 +67,34 @@ bool wants_boxed(const c10::OperatorHandle& op, const ir::OpInfo& info) {
 
 // Ops for which this file binds a kernel of its own.
 const std::unordered_set<std::string>& own_kernels() {
-  static const std::unordered_set<std::string> names{
-      "aten::empty.memory_format", "aten::empty_strided", "aten::_copy_from", "aten::_copy_from_and_resize",
-      "aten::_local_scalar_dense", "aten::as_strided", "aten::view", "aten::_reshape_alias", "aten::unfold", "aten::view_as_real",
-      "aten::view_as_complex", "aten::resize_", "aten::set_.source_Storage", "aten::set_.source_Storage_storage_offset",
-      "aten::set_.source_Tensor", "aten::set_", "aten::is_set_to", "aten::_has_compatible_shallow_copy_type",
-      "aten::record_stream", "aten::_thnn_fused_lstm_cell", "aten::_thnn_fused_lstm_cell_backward_impl",
-      "aten::_thnn_fused_gru_cell", "aten::_thnn_fused_gru_cell_backward"};
+  static const std::unordered_set<std::string> names{"aten::empty.memory_format",
+                                                     "aten::empty_strided",
+                                                     "aten::_copy_from",
+                                                     "aten::_copy_from_and_resize",
+                                                     "aten::_local_scalar_dense",
+                                                     "aten::as_strided",
+                                                     "aten::view",
+                                                     "aten::_reshape_alias",
+                                                     "aten::unfold",
+                                                     "aten::view_as_real",
+                                                     "aten::view_as_complex",
+                                                     "aten::resize_",
+                                                     "aten::set_.source_Storage",
+                                                     "aten::set_.source_Storage_storage_offset",
+                                                     "aten::set_.source_Tensor",
+                                                     "aten::set_",
+                                                     "aten::is_set_to",
+                                                     "aten::_has_compatible_shallow_copy_type",
+                                                     "aten::record_stream",
+                                                     "aten::_thnn_fused_lstm_cell",
+                                                     "aten::_thnn_fused_lstm_cell_backward_impl",
+                                                     "aten::_thnn_fused_gru_cell",
+                                                     "aten::_thnn_fused_gru_cell_backward"};
   return names;
 }
 
-} // namespace
-} // namespace torch_hpu::aten
+}  // namespace
+}  // namespace torch_hpu::aten
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   using namespace torch_hpu;
@@ -119,7 +149,7 @@ void fallback(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::ji
   kernel(op, keys, stack);
 }
 
-} // namespace
+}  // namespace
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
   m.fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>());
@@ -129,11 +159,12 @@ namespace {
 
 // The in-tree device type that shares this backend's name.
 void in_tree_type(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack*) {
-  TORCH_CHECK(false, "[", op.operator_name(), "] torch::kHPU names PyTorch's in-tree HPU device type, which belongs to another backend. Tensors of"
+  TORCH_CHECK(false, "[", op.operator_name(),
+              "] torch::kHPU names PyTorch's in-tree HPU device type, which belongs to another backend. Tensors of"
               " this one live on torch_hpu::kDevice (include <torch_hpu/device.h>) or torch::Device(\"hpu\").");
 }
 
-} // namespace
+}  // namespace
 
 TORCH_LIBRARY_IMPL(_, HPU, m) {
   m.fallback(torch::CppFunction::makeFromBoxedFunction<&in_tree_type>());

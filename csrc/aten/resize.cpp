@@ -49,4 +49,4 @@ void resize_output(const at::Tensor& out, c10::IntArrayRef sizes, c10::IntArrayR
   impl->set_sizes_and_strides(sizes, strides);
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -12,4 +12,4 @@ void resize_storage(c10::StorageImpl* storage, size_t nbytes);
 // The out= contract: `out` takes these sizes and strides; warns when it was not empty before.
 void resize_output(const at::Tensor& out, c10::IntArrayRef sizes, c10::IntArrayRef strides);
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

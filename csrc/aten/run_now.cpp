@@ -70,14 +70,12 @@ class Twins {
     if (auto it = twins_.find(result.unsafeGetTensorImpl()); it != twins_.end()) {
       return it->second;
     }
-    if (auto it = storages_.find(result.storage().unsafeGetStorageImpl()); it != storages_.end()) { // a view of an argument
-      return lazy::make_tensor(it->second.storage(), result.scalar_type(), result.sizes(), result.strides(),
-                               result.storage_offset());
+    if (auto it = storages_.find(result.storage().unsafeGetStorageImpl()); it != storages_.end()) {  // a view of an argument
+      return lazy::make_tensor(it->second.storage(), result.scalar_type(), result.sizes(), result.strides(), result.storage_offset());
     }
     const bool dense = result.is_non_overlapping_and_dense();
-    at::Tensor fresh = dense
-        ? lazy::make_tensor(device_, result.scalar_type(), result.sizes(), result.strides())
-        : lazy::make_tensor(device_, result.scalar_type(), result.sizes(), result.contiguous().strides());
+    at::Tensor fresh = dense ? lazy::make_tensor(device_, result.scalar_type(), result.sizes(), result.strides())
+                             : lazy::make_tensor(device_, result.scalar_type(), result.sizes(), result.contiguous().strides());
     fresh.copy_(result);
     return fresh;
   }
@@ -88,10 +86,10 @@ class Twins {
   std::unordered_map<const c10::TensorImpl*, at::Tensor> twins_;
   std::unordered_map<const c10::StorageImpl*, at::Tensor> storages_;
   std::vector<std::pair<at::Tensor, at::Tensor>> stand_ins_;
-  std::vector<at::Tensor> kept_; // pointers above stay unique while these live
+  std::vector<at::Tensor> kept_;  // pointers above stay unique while these live
 };
 
-} // namespace
+}  // namespace
 
 void run_now(const ir::OpInfo& info, const c10::OperatorHandle& handle, Stack* stack) {
   const c10::FunctionSchema& schema = handle.schema();
@@ -175,4 +173,4 @@ void run_dry(const c10::OperatorHandle& handle, Stack* stack) {
   handle.callBoxed(stack);
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -17,8 +17,7 @@
 
 namespace torch_hpu::aten {
 
-at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride,
-                      std::optional<int64_t> storage_offset) {
+at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride, std::optional<int64_t> storage_offset) {
   return at::native::as_strided_tensorimpl(self, size, stride, storage_offset);
 }
 
@@ -66,8 +65,7 @@ const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size, std::op
 
 at::Tensor& set_source_storage_offset(at::Tensor& self, at::Storage source, int64_t storage_offset, c10::IntArrayRef size,
                                       c10::IntArrayRef stride) {
-  TORCH_CHECK(source.device().type() == c10::DeviceType::PrivateUse1, "[set_] got a storage on ", source.device(),
-              ", expected one on hpu");
+  TORCH_CHECK(source.device().type() == c10::DeviceType::PrivateUse1, "[set_] got a storage on ", source.device(), ", expected one on hpu");
   TORCH_CHECK(storage_offset >= 0, "[set_] got storage offset ", storage_offset, ", expected 0 or more");
   at::TensorImpl* impl = self.unsafeGetTensorImpl();
   impl->set_storage_keep_dtype(std::move(source));
@@ -107,4 +105,4 @@ void record_stream(at::Tensor&, c10::Stream) {
   // Memory is kept until every task that uses it has finished, on whatever stream: nothing to note.
 }
 
-} // namespace torch_hpu::aten
+}  // namespace torch_hpu::aten

@@ -26,13 +26,13 @@ std::vector<std::shared_ptr<const Kernel>> compile(const std::vector<Loop>& loop
 // Replaces the compiler's numbers by dense local ones; the vectors give what each local number stands for.
 struct Localized {
   Loop loop;
-  std::vector<uint32_t> buffers; // local pointer -> BufferId
-  std::vector<uint32_t> windows; // offset slot -> WindowId
-  std::vector<ir::ScalarId> scalars; // scalar slot -> ScalarId
+  std::vector<uint32_t> buffers;      // local pointer -> BufferId
+  std::vector<uint32_t> windows;      // offset slot -> WindowId
+  std::vector<ir::ScalarId> scalars;  // scalar slot -> ScalarId
 };
 Localized localize(const Loop& loop);
 
 // The host's features as the code generator uses them, for cache keys and reports: "znver5 avx512f ... width=64".
 std::string host_description();
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

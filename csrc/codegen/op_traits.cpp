@@ -109,4 +109,4 @@ const OpTraits& traits(Op op) {
   return kTable[static_cast<size_t>(op)].traits;
 }
 
-} // namespace torch_hpu::codegen
+}  // namespace torch_hpu::codegen

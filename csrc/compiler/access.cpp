@@ -47,11 +47,11 @@ ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Acc
   return ir::relation(x, y);
 }
 
-} // namespace
+}  // namespace
 
 bool same_map(const ir::Graph& graph, const Access& a, const Access& b) {
   return a.buffer == b.buffer && a.dtype == b.dtype && a.strides == b.strides && a.offset == b.offset &&
-      windows_relation(graph, a, b) == ir::Relation::kEqual;
+         windows_relation(graph, a, b) == ir::Relation::kEqual;
 }
 
 bool may_overlap(const ir::Graph& graph, const Access& a, const DimVector& a_sizes, const Access& b, const DimVector& b_sizes) {
@@ -235,4 +235,4 @@ std::vector<bool> point_level(const Loop& loop) {
   return point;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

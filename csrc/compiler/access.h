@@ -23,4 +23,4 @@ void compact(codegen::Loop& loop);
 // Whether the value of each expression depends on the reduced dims.
 std::vector<bool> point_level(const codegen::Loop& loop);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

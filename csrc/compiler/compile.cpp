@@ -5,12 +5,16 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
+#include "csrc/ir/verify.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::compiler {
 
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier) {
   const auto start = std::chrono::steady_clock::now();
+  if (options().verify) {
+    ir::verify(graph);
+  }
   Program program = tier == Tier::kGeneric ? all_extern(graph) : lower(graph);
   if (tier == Tier::kCompiled) {
     run_passes(program);
@@ -25,4 +29,4 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier) {
   return recipe;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

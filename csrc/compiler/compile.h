@@ -9,11 +9,11 @@
 namespace torch_hpu::compiler {
 
 enum class Tier : uint8_t {
-  kGeneric, // every node by its ATen kernel: no compilation
-  kCompiled, // lowered, optimized, generated
+  kGeneric,   // every node by its ATen kernel: no compilation
+  kCompiled,  // lowered, optimized, generated
 };
 
 // Plain data in, immutable recipe out; thread-safe. Throws c10::Error when something is wrong with the compiler itself.
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -13,7 +13,10 @@ namespace {
 class LoopStep final : public Step {
  public:
   LoopStep(codegen::Localized local, std::shared_ptr<const codegen::Kernel> kernel)
-      : name_(local.loop.name), buffers_(std::move(local.buffers)), windows_(std::move(local.windows)), scalars_(std::move(local.scalars)),
+      : name_(local.loop.name),
+        buffers_(std::move(local.buffers)),
+        windows_(std::move(local.windows)),
+        scalars_(std::move(local.scalars)),
         kernel_(std::move(kernel)) {}
 
   void run(const Invocation& invocation) const override {
@@ -56,7 +59,7 @@ std::vector<bool> constant_reads(const Program& program, const kernels::LibraryC
   return constant;
 }
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<Recipe> emit(const Program& program) {
   auto recipe = std::make_unique<Recipe>();
@@ -93,4 +96,4 @@ std::unique_ptr<Recipe> emit(const Program& program) {
   return recipe;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -9,4 +9,4 @@ namespace torch_hpu::compiler {
 // Generates code for all loops (one module), builds library and extern steps, plans memory.
 std::unique_ptr<Recipe> emit(const Program& program);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -29,9 +29,10 @@ bool any_read_window(const LoweringContext& c, F f) {
   return false;
 }
 
-} // namespace
+}  // namespace
 
-CallBuilder::CallBuilder(LoweringContext& context, kernels::Primitive primitive) : context_(context), buffers_(context.program.buffers.size()) {
+CallBuilder::CallBuilder(LoweringContext& context, kernels::Primitive primitive)
+    : context_(context), buffers_(context.program.buffers.size()) {
   call.primitive = primitive;
 }
 
@@ -169,7 +170,9 @@ bool plain_windows(const LoweringContext& c) {
 
 std::vector<int64_t> int_list(const LoweringContext& c, size_t i, size_t n, const std::vector<int64_t>& otherwise) {
   const ir::Arg& arg = c.node.args[i];
-  std::vector<int64_t> v = arg.is_none() ? std::vector<int64_t>{} : arg.value.isInt() ? std::vector<int64_t>{arg.value.toInt()} : arg.value.toIntVector();
+  std::vector<int64_t> v = arg.is_none()       ? std::vector<int64_t>{}
+                           : arg.value.isInt() ? std::vector<int64_t>{arg.value.toInt()}
+                                               : arg.value.toIntVector();
   if (v.empty()) {
     return otherwise;
   }
@@ -179,4 +182,4 @@ std::vector<int64_t> int_list(const LoweringContext& c, size_t i, size_t n, cons
   return v;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -38,7 +38,7 @@ class CallBuilder {
   Item copy(const kernels::Operand& from, const kernels::Operand& to, ir::ScalarId scalar = ir::kNone) const;
 
   LoweringContext& context_;
-  size_t buffers_; // of the program when the lowering began
+  size_t buffers_;  // of the program when the lowering began
   std::vector<Item> before_, after_;
 };
 
@@ -48,4 +48,4 @@ bool plain_windows(const LoweringContext& context);
 // Ints of argument `i` (an int list; one value stands for n; empty: `otherwise`).
 std::vector<int64_t> int_list(const LoweringContext& context, size_t i, size_t n, const std::vector<int64_t>& otherwise = {});
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -28,7 +28,7 @@ LoopBuilder::LoopBuilder(LoweringContext& context, std::string name, DimVector s
 
 E LoopBuilder::make(Op op, ScalarType dtype, E a, E b, E c, int64_t imm_i, double imm_d) {
   const Key key{static_cast<int>(op) << 8 | static_cast<int>(dtype), a.id, b.id, c.id, 0, imm_i, imm_d};
-  if (op != Op::kConst || imm_d == imm_d) { // NaN constants do not compare
+  if (op != Op::kConst || imm_d == imm_d) {  // NaN constants do not compare
     if (auto it = known_.find(key); it != known_.end()) {
       return {this, it->second};
     }
@@ -55,7 +55,7 @@ uint32_t LoopBuilder::access(ir::WindowId id, const DimVector& strides, int64_t 
   a.strides = strides;
   for (size_t d = 0; d < a.strides.size(); ++d) {
     if (loop_.sizes[d] == 1) {
-      a.strides[d] = 0; // one form for one map
+      a.strides[d] = 0;  // one form for one map
     }
   }
   a.offset = offset;
@@ -201,7 +201,7 @@ E like(E x, double value) {
   return x.builder->constant(value, x.dtype());
 }
 
-} // namespace
+}  // namespace
 
 // Bool has logic instead of arithmetic, as ATen's kernels have.
 E operator+(E a, E b) {
@@ -394,15 +394,17 @@ void Promotion::tensor(ScalarType dtype, bool has_dims, bool wrapped) {
 }
 
 void Promotion::scalar(ir::ScalarCategory category) {
-  tensor(category == ir::ScalarCategory::kBool      ? ScalarType::Bool
-             : category == ir::ScalarCategory::kInt ? ScalarType::Long
-                                                    : ScalarType::Double,
+  tensor(category == ir::ScalarCategory::kBool  ? ScalarType::Bool
+         : category == ir::ScalarCategory::kInt ? ScalarType::Long
+                                                : ScalarType::Double,
          false, /*wrapped=*/true);
 }
 
 ScalarType Promotion::result() const {
   // A lower priority only matters when its category (bool < integer < floating point) is higher.
-  auto category = [](ScalarType t) { return t == ScalarType::Undefined ? -1 : t == ScalarType::Bool ? 0 : c10::isIntegralType(t, false) ? 1 : 2; };
+  auto category = [](ScalarType t) {
+    return t == ScalarType::Undefined ? -1 : t == ScalarType::Bool ? 0 : c10::isIntegralType(t, false) ? 1 : 2;
+  };
   auto combine = [&](ScalarType higher, ScalarType lower) {
     if (category(lower) > category(higher)) {
       return higher == ScalarType::Undefined ? lower : c10::promoteTypes(higher, lower);
@@ -412,4 +414,4 @@ ScalarType Promotion::result() const {
   return combine(dims_, combine(zero_, wrapped_));
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

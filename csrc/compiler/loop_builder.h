@@ -39,13 +39,13 @@ class LoopBuilder {
   E load_at(ir::WindowId w, const codegen::DimVector& strides, E at);
   E scalar(ir::ScalarId id, c10::ScalarType dtype);
   E constant(double value, c10::ScalarType dtype);
-  E index(size_t dim); // Long
+  E index(size_t dim);  // Long
   E check_index(E index, int64_t size);
-  E uniform(E element, c10::ScalarType dtype); // of the node's random stream
+  E uniform(E element, c10::ScalarType dtype);  // of the node's random stream
 
   // Stores `value`, cast to the window's dtype as copy_ does.
   void store(ir::WindowId w, const codegen::DimVector& strides, E value);
-  void store(ir::WindowId w, E value); // the window has the sizes of the iteration space
+  void store(ir::WindowId w, E value);  // the window has the sizes of the iteration space
   // Into a part of the window, `offset` elements behind its start.
   void store_at_offset(ir::WindowId w, const codegen::DimVector& strides, int64_t offset, E value);
 
@@ -116,14 +116,14 @@ E sigmoid(E x);
 E erf(E x);
 E abs(E x);
 E pow(E a, E b);
-E sum(E x); // over the reduced dims
+E sum(E x);  // over the reduced dims
 E prod(E x);
 E max_of(E x);
 E min_of(E x);
 
 // Whether loops can compute on this window: no conj or neg bit, a real dtype.
 bool loopable(const ir::Window& w);
-bool loopable(const LoweringContext& context); // every window of the node
+bool loopable(const LoweringContext& context);  // every window of the node
 
 // The common dtype of tensors and scalars as ATen promotes: tensors with dims before 0-dim ones before wrapped numbers.
 class Promotion {
@@ -136,4 +136,4 @@ class Promotion {
   c10::ScalarType dims_ = c10::ScalarType::Undefined, zero_ = c10::ScalarType::Undefined, wrapped_ = c10::ScalarType::Undefined;
 };
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -62,7 +62,7 @@ bool stores_are_safe(const Program& program, size_t first_item) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 namespace {
 
@@ -80,7 +80,7 @@ Item extern_item(uint32_t node) {
   return item;
 }
 
-} // namespace
+}  // namespace
 
 Program all_extern(const ir::Graph& graph) {
   Program program = start(graph);
@@ -112,4 +112,4 @@ Program lower(const ir::Graph& graph) {
   return program;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -14,7 +14,7 @@ struct LoweringContext {
   const ir::Graph& graph;
   const ir::Node& node;
   uint32_t node_index;
-  Program& program; // lowerings append items and temporaries
+  Program& program;  // lowerings append items and temporaries
 
   const ir::Window& window(size_t arg) const {
     return graph.windows[node.args[arg].index];
@@ -28,16 +28,17 @@ struct LoweringContext {
 using Lowering = bool (*)(LoweringContext&);
 
 struct LoweringRow {
-  std::string_view name; // "softmax" row: "_softmax"; overloads by name: "add.Tensor"
+  std::string_view name;  // "softmax" row: "_softmax"; overloads by name: "add.Tensor"
   Lowering lower;
 };
 
 // Each family of lowerings is one file that offers its rows; lower.cpp collects them.
-std::vector<LoweringRow> pointwise_lowerings(); // lower_pointwise.cpp: pointwise, comparison, casts, where, copies, factories, random
-std::vector<LoweringRow> reduction_lowerings(); // lower_reduction.cpp: sum ... argmax, softmax, norms, their backwards
-std::vector<LoweringRow> loss_lowerings(); // lower_loss.cpp: nll, mse, cross entropy, bce ..., and optimizers (fused SGD, Adam, AdamW)
-std::vector<LoweringRow> indexing_lowerings(); // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
-std::vector<LoweringRow> library_lowerings(); // lower_library.cpp: matmul family, convolution, attention, pooling, scatter
+std::vector<LoweringRow> pointwise_lowerings();  // lower_pointwise.cpp: pointwise, comparison, casts, where, copies, factories, random
+std::vector<LoweringRow> reduction_lowerings();  // lower_reduction.cpp: sum ... argmax, softmax, norms, their backwards
+std::vector<LoweringRow> loss_lowerings();  // lower_loss.cpp: nll, mse, cross entropy, bce ..., and optimizers (fused SGD, Adam, AdamW)
+std::vector<LoweringRow>
+indexing_lowerings();                          // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
+std::vector<LoweringRow> library_lowerings();  // lower_library.cpp: matmul family, convolution, attention, pooling, scatter
 
 // The whole graph. Nodes whose op has no lowering become extern items.
 Program lower(const ir::Graph& graph);
@@ -45,4 +46,4 @@ Program lower(const ir::Graph& graph);
 // The whole graph, every node by its ATen kernel.
 Program all_extern(const ir::Graph& graph);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

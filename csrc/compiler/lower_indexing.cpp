@@ -12,7 +12,7 @@ namespace {
 using c10::ScalarType;
 using codegen::DimVector;
 
-bool lower_embedding(LoweringContext& c) { // (weight [V, D], indices, ...)
+bool lower_embedding(LoweringContext& c) {  // (weight [V, D], indices, ...)
   const ir::Window &weight = c.window(0), &out = c.write(0);
   if (!loopable(c) || weight.numel() == 0) {
     return false;
@@ -28,7 +28,7 @@ bool lower_embedding(LoweringContext& c) { // (weight [V, D], indices, ...)
   return true;
 }
 
-bool lower_index_select(LoweringContext& c) { // (self, dim, index)
+bool lower_index_select(LoweringContext& c) {  // (self, dim, index)
   const ir::Window &x = c.window(0), &out = c.write(0), &index = c.window(2);
   if (!loopable(c) || x.sizes.empty() || x.numel() == 0 || index.sizes.empty()) {
     return false;
@@ -44,14 +44,14 @@ bool lower_index_select(LoweringContext& c) { // (self, dim, index)
   return true;
 }
 
-bool lower_index(LoweringContext& c) { // (self, indices): see rules::index for the shape
+bool lower_index(LoweringContext& c) {  // (self, indices): see rules::index for the shape
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c) || x.numel() == 0) {
     return false;
   }
   std::vector<size_t> dims;
   auto window_of = [&](size_t d) { return c.graph.list_items[c.node.args[1].index + d]; };
-  size_t common = 0; // rank of the indices' common shape
+  size_t common = 0;  // rank of the indices' common shape
   for (size_t d = 0; d < c.node.args[1].count; ++d) {
     if (window_of(d) != ir::kNone) {
       dims.push_back(d);
@@ -86,7 +86,7 @@ bool lower_index(LoweringContext& c) { // (self, indices): see rules::index for 
   return true;
 }
 
-bool lower_gather(LoweringContext& c) { // (self, dim, index, sparse_grad)
+bool lower_gather(LoweringContext& c) {  // (self, dim, index, sparse_grad)
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c) || x.sizes.empty() || x.numel() == 0 || c.window(2).sizes.size() != x.sizes.size()) {
     return false;
@@ -101,7 +101,7 @@ bool lower_gather(LoweringContext& c) { // (self, dim, index, sparse_grad)
   return true;
 }
 
-bool lower_cat(LoweringContext& c) { // (tensors, dim): a copy into each part of the result
+bool lower_cat(LoweringContext& c) {  // (tensors, dim): a copy into each part of the result
   const ir::Window& out = c.write(0);
   if (!loopable(c) || out.sizes.empty()) {
     return false;
@@ -112,7 +112,7 @@ bool lower_cat(LoweringContext& c) { // (tensors, dim): a copy into each part of
     const ir::WindowId id = c.graph.list_items[c.node.args[0].index + k];
     const ir::Window& part = c.graph.windows[id];
     if (part.buffer == out.buffer) {
-      return false; // the parts would be overwritten while they are read
+      return false;  // the parts would be overwritten while they are read
     }
   }
   for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
@@ -135,7 +135,7 @@ size_t dim_of(const LoweringContext& c, size_t arg, size_t rank) {
 }
 
 template <bool Upper>
-bool lower_triangle(LoweringContext& c) { // (self, diagonal)
+bool lower_triangle(LoweringContext& c) {  // (self, diagonal)
   const ir::Window& x = c.window(0);
   const size_t rank = x.sizes.size();
   if (!loopable(c) || rank < 2) {
@@ -143,14 +143,14 @@ bool lower_triangle(LoweringContext& c) { // (self, diagonal)
   }
   LoopBuilder b(c, Upper ? "triu" : "tril", x.sizes, rank);
   const E value = b.load(c.node.args[0].index);
-  const E last = b.index(rank - 2) + static_cast<double>(c.node.args[1].value.toInt()); // the diagonal's column in this row
+  const E last = b.index(rank - 2) + static_cast<double>(c.node.args[1].value.toInt());  // the diagonal's column in this row
   const E column = b.index(rank - 1);
   b.store(c.node.writes[0], where(Upper ? column >= last : column <= last, value, b.constant(0, value.dtype())));
   b.finish();
   return true;
 }
 
-bool lower_flip(LoweringContext& c) { // (self, dims)
+bool lower_flip(LoweringContext& c) {  // (self, dims)
   const ir::Window& x = c.window(0);
   if (!loopable(c)) {
     return false;
@@ -168,11 +168,11 @@ bool lower_flip(LoweringContext& c) { // (self, dims)
   return true;
 }
 
-bool lower_roll(LoweringContext& c) { // (self, shifts, dims)
+bool lower_roll(LoweringContext& c) {  // (self, shifts, dims)
   const ir::Window& x = c.window(0);
   const std::vector<int64_t> shifts = c.node.args[1].value.toIntVector(), dims = c.node.args[2].value.toIntVector();
   if (!loopable(c) || shifts.size() != dims.size()) {
-    return false; // without dims the tensor is rolled as a flat one
+    return false;  // without dims the tensor is rolled as a flat one
   }
   LoopBuilder b(c, "roll", x.sizes, x.sizes.size());
   DimVector strides = x.strides;
@@ -180,7 +180,7 @@ bool lower_roll(LoweringContext& c) { // (self, shifts, dims)
   for (size_t i = 0; i < dims.size(); ++i) {
     const auto d = static_cast<size_t>(at::maybe_wrap_dim(dims[i], static_cast<int64_t>(x.sizes.size())));
     if (strides[d] == 0) {
-      return false; // a dim that is named twice
+      return false;  // a dim that is named twice
     }
     const int64_t n = x.sizes[d], back = ((-shifts[i]) % n + n) % n;
     const E shifted = b.index(d) + static_cast<double>(back), size = b.constant(static_cast<double>(n), ScalarType::Long);
@@ -192,7 +192,7 @@ bool lower_roll(LoweringContext& c) { // (self, shifts, dims)
   return true;
 }
 
-bool lower_select_backward(LoweringContext& c) { // (grad_output, input_sizes, dim, index)
+bool lower_select_backward(LoweringContext& c) {  // (grad_output, input_sizes, dim, index)
   const ir::Window &grad = c.window(0), &out = c.write(0);
   if (!loopable(c) || out.sizes.size() != grad.sizes.size() + 1) {
     return false;
@@ -211,7 +211,7 @@ bool lower_select_backward(LoweringContext& c) { // (grad_output, input_sizes, d
 }
 
 // A copy of self, then src into a part of it: `first` elements behind its start, with these strides.
-bool scatter_region(LoweringContext& c, int64_t first, const DimVector& strides) { // (self, src, ...)
+bool scatter_region(LoweringContext& c, int64_t first, const DimVector& strides) {  // (self, src, ...)
   const ir::Window &x = c.window(0), &source = c.window(1);
   LoopBuilder whole(c, "scatter_region", x.sizes, x.sizes.size());
   whole.store(c.node.writes[0], whole.load(c.node.args[0].index));
@@ -224,7 +224,7 @@ bool scatter_region(LoweringContext& c, int64_t first, const DimVector& strides)
   return true;
 }
 
-bool lower_slice_scatter(LoweringContext& c) { // (self, src, dim, start?, end?, step)
+bool lower_slice_scatter(LoweringContext& c) {  // (self, src, dim, start?, end?, step)
   const ir::Window& x = c.window(0);
   if (!loopable(c) || x.sizes.empty()) {
     return false;
@@ -238,7 +238,7 @@ bool lower_slice_scatter(LoweringContext& c) { // (self, src, dim, start?, end?,
   return scatter_region(c, first, strides);
 }
 
-bool lower_select_scatter(LoweringContext& c) { // (self, src, dim, index)
+bool lower_select_scatter(LoweringContext& c) {  // (self, src, dim, index)
   const ir::Window& x = c.window(0);
   if (!loopable(c) || x.sizes.empty()) {
     return false;
@@ -251,7 +251,7 @@ bool lower_select_scatter(LoweringContext& c) { // (self, src, dim, index)
   return scatter_region(c, first, strides);
 }
 
-bool lower_glu(LoweringContext& c) { // (self, dim)
+bool lower_glu(LoweringContext& c) {  // (self, dim)
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c)) {
     return false;
@@ -264,7 +264,7 @@ bool lower_glu(LoweringContext& c) { // (self, dim)
   return true;
 }
 
-bool lower_glu_backward(LoweringContext& c) { // (grad_output, self, dim): both halves of grad_self
+bool lower_glu_backward(LoweringContext& c) {  // (grad_output, self, dim): both halves of grad_self
   const ir::Window &grad = c.window(0), &x = c.window(1), &out = c.write(0);
   if (!loopable(c)) {
     return false;
@@ -286,7 +286,7 @@ float nearest_scale(const ir::Arg& given, int64_t in, int64_t out) {
   return wanted > 0 ? static_cast<float>(1.0 / wanted) : static_cast<float>(in) / static_cast<float>(out);
 }
 
-bool lower_upsample_nearest(LoweringContext& c) { // (self [N, C, H, W], output_size, scales_h?, scales_w?)
+bool lower_upsample_nearest(LoweringContext& c) {  // (self [N, C, H, W], output_size, scales_h?, scales_w?)
   const ir::Window &x = c.window(0), &out = c.write(0);
   if (!loopable(c)) {
     return false;
@@ -307,7 +307,7 @@ bool lower_upsample_nearest(LoweringContext& c) { // (self [N, C, H, W], output_
 }
 
 // Each source element gathers the block of gradients that were copied from it: where the factor is whole.
-bool lower_upsample_nearest_backward(LoweringContext& c) { // (grad_output, output_size, input_size, scales_h?, scales_w?)
+bool lower_upsample_nearest_backward(LoweringContext& c) {  // (grad_output, output_size, input_size, scales_h?, scales_w?)
   const ir::Window &grad = c.window(0), &out = c.write(0);
   if (!loopable(c)) {
     return false;
@@ -334,13 +334,13 @@ bool lower_upsample_nearest_backward(LoweringContext& c) { // (grad_output, outp
 
 // [..., C r r, H, W] against [..., C, H r, W r]: one copy over [..., C, H, r, W, r].
 template <bool Unshuffle>
-bool lower_pixel_shuffle(LoweringContext& c) { // (self, factor)
+bool lower_pixel_shuffle(LoweringContext& c) {  // (self, factor)
   const ir::Window &deep = Unshuffle ? c.write(0) : c.window(0), &wide = Unshuffle ? c.window(0) : c.write(0);
   if (!loopable(c)) {
     return false;
   }
   const int64_t r = c.node.args[1].value.toInt();
-  const size_t n = deep.sizes.size() - 3; // dims in front
+  const size_t n = deep.sizes.size() - 3;  // dims in front
   auto front = [n](const DimVector& s) { return DimVector(s.begin(), s.begin() + static_cast<int64_t>(n) + 1); };
   DimVector sizes = front(wide.sizes), wide_strides = front(wide.strides), deep_strides = front(deep.strides);
   const int64_t channel = deep.strides[n];
@@ -357,7 +357,7 @@ bool lower_pixel_shuffle(LoweringContext& c) { // (self, factor)
   return true;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<LoweringRow> indexing_lowerings() {
   return {
@@ -382,4 +382,4 @@ std::vector<LoweringRow> indexing_lowerings() {
   };
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

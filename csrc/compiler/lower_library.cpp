@@ -39,7 +39,7 @@ Operand transposed(Operand o) {
 bool suits_product(const Operand& o) {
   const size_t n = o.sizes.size();
   if (n < 2) {
-    return true; // a vector becomes a row or a column
+    return true;  // a vector becomes a row or a column
   }
   const int64_t rows = o.sizes[n - 2], cols = o.sizes[n - 1], row = o.strides[n - 2], col = o.strides[n - 1];
   return (col == 1 || row == 1 || rows == 1 || cols == 1) && (col != 0 || cols == 1) && (row != 0 || rows == 1);
@@ -47,11 +47,11 @@ bool suits_product(const Operand& o) {
 
 // The roles of a product: how the node's operands become matrices.
 struct Product {
-  Operand (*a)(Operand) = nullptr; // null: as it is
+  Operand (*a)(Operand) = nullptr;  // null: as it is
   Operand (*b)(Operand) = nullptr;
   Operand (*out)(Operand) = nullptr;
-  size_t first = 0; // argument of a; b follows
-  int bias = -1, beta = -1, alpha = -1; // arguments, -1: none
+  size_t first = 0;                      // argument of a; b follows
+  int bias = -1, beta = -1, alpha = -1;  // arguments, -1: none
 };
 
 Operand shaped(Operand (*f)(Operand), const Operand& o) {
@@ -95,8 +95,8 @@ bool lower_product(LoweringContext& c, const Product& p) {
     // In place, self is what out holds already.
     const ir::Window &self = c.window(i), &out = c.write(0);
     accumulate = self.buffer == out.buffer && self.offset == out.offset && self.dtype == out.dtype && self.sizes == out.sizes &&
-        self.strides == out.strides && self.dtype == dtype && self.buffer != c.window(p.first).buffer &&
-        self.buffer != c.window(p.first + 1).buffer && suits_product(builder.operand(c.node.writes[0]));
+                 self.strides == out.strides && self.dtype == dtype && self.buffer != c.window(p.first).buffer &&
+                 self.buffer != c.window(p.first + 1).buffer && suits_product(builder.operand(c.node.writes[0]));
     bias = accumulate ? Operand{} : builder.argument(i);
   }
   builder.call.reads.push_back(bias.buffer == ir::kNone ? bias : shaped(p.out, bias));
@@ -104,27 +104,28 @@ bool lower_product(LoweringContext& c, const Product& p) {
   builder.call.writes.push_back(shaped(p.out, out));
   builder.call.ints = {accumulate};
   if (accumulate) {
-    builder.call.reads.push_back(builder.call.writes[0]); // so that passes see the old bytes being used
+    builder.call.reads.push_back(builder.call.writes[0]);  // so that passes see the old bytes being used
   }
   return builder.commit();
 }
 
-bool lower_mm(LoweringContext& c) { // (self, mat2); also bmm
+bool lower_mm(LoweringContext& c) {  // (self, mat2); also bmm
   return lower_product(c, {});
 }
-bool lower_addmm(LoweringContext& c) { // (self, mat1, mat2, beta, alpha); also baddbmm
+bool lower_addmm(LoweringContext& c) {  // (self, mat1, mat2, beta, alpha); also baddbmm
   return lower_product(c, {.first = 1, .bias = 0, .beta = 3, .alpha = 4});
 }
-bool lower_mv(LoweringContext& c) { // (self, vec)
+bool lower_mv(LoweringContext& c) {  // (self, vec)
   return lower_product(c, {.b = as_column, .out = as_column});
 }
-bool lower_addmv(LoweringContext& c) { // (self, mat, vec, beta, alpha)
-  return c.window(0).sizes.size() == 1 && lower_product(c, {.b = as_column, .out = as_column, .first = 1, .bias = 0, .beta = 3, .alpha = 4});
+bool lower_addmv(LoweringContext& c) {  // (self, mat, vec, beta, alpha)
+  return c.window(0).sizes.size() == 1 &&
+         lower_product(c, {.b = as_column, .out = as_column, .first = 1, .bias = 0, .beta = 3, .alpha = 4});
 }
-bool lower_dot(LoweringContext& c) { // (self, tensor); also vdot
+bool lower_dot(LoweringContext& c) {  // (self, tensor); also vdot
   return lower_product(c, {.a = as_row, .b = as_column, .out = [](Operand o) { return as_column(as_column(o)); }});
 }
-bool lower_linear(LoweringContext& c) { // (input, weight, bias?)
+bool lower_linear(LoweringContext& c) {  // (input, weight, bias?)
   return c.window(0).sizes.size() >= 2 && c.window(1).sizes.size() == 2 && lower_product(c, {.b = transposed, .bias = 2});
 }
 
@@ -142,7 +143,7 @@ std::vector<int64_t> convolution_ints(const LoweringContext& c, size_t first, si
   return ints;
 }
 
-bool lower_convolution(LoweringContext& c) { // (input, weight, bias?, stride, padding, dilation, transposed, output_padding, groups)
+bool lower_convolution(LoweringContext& c) {  // (input, weight, bias?, stride, padding, dilation, transposed, output_padding, groups)
   if (!plain_windows(c) || c.window(0).sizes.size() < 3) {
     return false;
   }
@@ -177,7 +178,7 @@ bool lower_convolution_backward(LoweringContext& c) {
   for (size_t i = 0; i < c.node.writes.size(); ++i) {
     for (size_t a = 0; a < 3; ++a) {
       if (c.node.writes[i] != ir::kNone && c.write(i).buffer == c.window(a).buffer) {
-        return false; // all reads happen before all writes, but these are several items
+        return false;  // all reads happen before all writes, but these are several items
       }
     }
   }
@@ -277,12 +278,12 @@ std::vector<int64_t> window_ints(const LoweringContext& c, size_t kernel, bool d
     const auto list = int_list(c, kernel + 3, N);
     ints.insert(ints.end(), list.begin(), list.end());
   }
-  ints.push_back(c.node.args[kernel + (dilation ? 4 : 3)].value.toBool()); // ceil_mode
+  ints.push_back(c.node.args[kernel + (dilation ? 4 : 3)].value.toBool());  // ceil_mode
   return ints;
 }
 
 template <size_t N>
-bool lower_max_pool(LoweringContext& c) { // (self, kernel, stride, padding, dilation, ceil_mode)
+bool lower_max_pool(LoweringContext& c) {  // (self, kernel, stride, padding, dilation, ceil_mode)
   if (!plain_windows(c) || c.node.writes[0] == ir::kNone) {
     return false;
   }
@@ -294,7 +295,7 @@ bool lower_max_pool(LoweringContext& c) { // (self, kernel, stride, padding, dil
 }
 
 template <size_t N>
-bool lower_max_pool_backward(LoweringContext& c) { // (grad_output, self, kernel, stride, padding, dilation, ceil_mode, indices)
+bool lower_max_pool_backward(LoweringContext& c) {  // (grad_output, self, kernel, stride, padding, dilation, ceil_mode, indices)
   if (!plain_windows(c)) {
     return false;
   }
@@ -323,7 +324,7 @@ bool lower_avg_pool(LoweringContext& c) {
 }
 
 template <size_t N, bool Backward>
-bool lower_adaptive_avg_pool(LoweringContext& c) { // (self, output_size); backward: (grad_output, self)
+bool lower_adaptive_avg_pool(LoweringContext& c) {  // (self, output_size); backward: (grad_output, self)
   if (!plain_windows(c)) {
     return false;
   }
@@ -336,7 +337,7 @@ bool lower_adaptive_avg_pool(LoweringContext& c) { // (self, output_size); backw
 
 // ---- scatters
 
-bool lower_embedding_backward(LoweringContext& c) { // (grad_output, indices, num_weights, padding_idx, scale_grad_by_freq)
+bool lower_embedding_backward(LoweringContext& c) {  // (grad_output, indices, num_weights, padding_idx, scale_grad_by_freq)
   if (!plain_windows(c)) {
     return false;
   }
@@ -367,7 +368,7 @@ bool begin_update(LoweringContext& c, CallBuilder& builder) {
   return true;
 }
 
-bool lower_scatter_add(LoweringContext& c) { // (self, dim, index, src)
+bool lower_scatter_add(LoweringContext& c) {  // (self, dim, index, src)
   if (!plain_windows(c) || c.window(0).sizes.empty() || !is_tensor(c, 3)) {
     return false;
   }
@@ -380,7 +381,7 @@ bool lower_scatter_add(LoweringContext& c) { // (self, dim, index, src)
   return builder.commit();
 }
 
-bool lower_index_add(LoweringContext& c) { // (self, dim, index, source, alpha)
+bool lower_index_add(LoweringContext& c) {  // (self, dim, index, source, alpha)
   if (!plain_windows(c) || c.window(0).sizes.empty() || c.window(2).sizes.size() != 1 || !is_tensor(c, 3) ||
       c.node.args[4].kind != ir::Arg::Kind::kScalar || c.graph.scalars[c.node.args[4].index].category == ir::ScalarCategory::kComplex ||
       (c10::isIntegralType(c.window(0).dtype, true) && c.graph.scalars[c.node.args[4].index].category == ir::ScalarCategory::kFloat) ||
@@ -394,13 +395,14 @@ bool lower_index_add(LoweringContext& c) { // (self, dim, index, source, alpha)
   const size_t rank = c.window(0).sizes.size();
   builder.call.reads.resize(rank + 2);
   builder.call.reads[0] = builder.scaled(builder.argument(3), c.node.args[4].index);
-  builder.call.reads[1 + static_cast<size_t>(at::maybe_wrap_dim(c.node.args[1].value.toInt(), static_cast<int64_t>(rank)))] = builder.argument(2);
+  builder.call.reads[1 + static_cast<size_t>(at::maybe_wrap_dim(c.node.args[1].value.toInt(), static_cast<int64_t>(rank)))] =
+      builder.argument(2);
   builder.call.reads[rank + 1] = builder.call.writes[0];
   builder.call.ints = {1};
   return builder.commit();
 }
 
-bool lower_index_put(LoweringContext& c) { // (self, indices, values, accumulate, ...)
+bool lower_index_put(LoweringContext& c) {  // (self, indices, values, accumulate, ...)
   const size_t rank = c.window(0).sizes.size();
   const ir::Arg& list = c.node.args[1];
   if (!plain_windows(c) || list.kind != ir::Arg::Kind::kWindowList || list.count > rank || !is_tensor(c, 2)) {
@@ -426,7 +428,7 @@ bool lower_index_put(LoweringContext& c) { // (self, indices, values, accumulate
   return builder.commit();
 }
 
-} // namespace
+}  // namespace
 
 std::vector<LoweringRow> library_lowerings() {
   return {
@@ -464,4 +466,4 @@ std::vector<LoweringRow> library_lowerings() {
   };
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -33,12 +33,11 @@ constexpr Elementwise kHuber{[](E x, E y, E delta) {
                                return where(d < -delta, -delta, where(d > delta, delta, d));
                              }};
 // Logarithms are clamped at -100, and the slope's denominator at 1e-12, as ATen does.
-constexpr Elementwise kCrossEntropy{
-    [](E x, E y, E) {
-      const E floor = x.builder->constant(-100, x.dtype());
-      return (y - 1) * maximum(log1p(-x), floor) - y * maximum(log(x), floor);
-    },
-    [](E x, E y, E) { return (x - y) / maximum((1.0 - x) * x, x.builder->constant(1e-12, x.dtype())); }};
+constexpr Elementwise kCrossEntropy{[](E x, E y, E) {
+                                      const E floor = x.builder->constant(-100, x.dtype());
+                                      return (y - 1) * maximum(log1p(-x), floor) - y * maximum(log(x), floor);
+                                    },
+                                    [](E x, E y, E) { return (x - y) / maximum((1.0 - x) * x, x.builder->constant(1e-12, x.dtype())); }};
 
 constexpr size_t kNoArg = ~size_t{0};
 
@@ -162,7 +161,7 @@ bool lower_nll_loss_backward(LoweringContext& c) {
   const int64_t reduction = c.node.args[4].value.toInt(), ignore = c.node.args[5].value.toInt();
   const ScalarType dtype = compute_dtype(x.dtype);
   LoopBuilder b(c, "nll_loss_backward", x.sizes, x.sizes.size());
-  auto with_channels = [](DimVector s) { // of a tensor without them
+  auto with_channels = [](DimVector s) {  // of a tensor without them
     s.insert(s.begin() + 1, 0);
     return s;
   };
@@ -195,7 +194,7 @@ struct Parameter {
   void store(size_t arg, E value) const {
     b.store(window(arg), value);
   }
-  E number(size_t arg) const { // a float, or a tensor (the learning rate)
+  E number(size_t arg) const {  // a float, or a tensor (the learning rate)
     const ir::Arg& a = c.node.args[arg];
     return a.kind == ir::Arg::Kind::kWindow ? cast(b.load(a.index), dtype) : b.scalar(a.index, dtype);
   }
@@ -281,7 +280,7 @@ bool lower_fused_sgd(LoweringContext& c) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<LoweringRow> loss_lowerings() {
   return {
@@ -306,4 +305,4 @@ std::vector<LoweringRow> loss_lowerings() {
   };
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -16,7 +16,7 @@ struct Args {
   LoweringContext& context;
   LoopBuilder& builder;
   std::vector<E> x;
-  ScalarType dtype; // of the computation
+  ScalarType dtype;  // of the computation
 
   E operator[](size_t i) const {
     return x[i];
@@ -30,15 +30,15 @@ struct Args {
 };
 
 enum class Kind : uint8_t {
-  kCommon, // computed in the common dtype
-  kFloat, // integers become the default float dtype
-  kFirst, // in the dtype of argument 0: the others are cast
+  kCommon,  // computed in the common dtype
+  kFloat,   // integers become the default float dtype
+  kFirst,   // in the dtype of argument 0: the others are cast
 };
 
 struct Row {
   const char* name;
   Kind kind;
-  uint64_t scalars; // numbers that take part in type promotion (bit i: argument i)
+  uint64_t scalars;  // numbers that take part in type promotion (bit i: argument i)
   E (*formula)(const Args& x);
 };
 
@@ -131,7 +131,7 @@ E lerp(const Args& a) {
   return where(abs(w) < 0.5, a[0] + w * difference, a[1] - difference * (1.0 - w));
 }
 
-E softplus(const Args& a) { // (self, beta, threshold)
+E softplus(const Args& a) {  // (self, beta, threshold)
   const E z = a[0] * a[1];
   return where(z > a[2], a[0], log1p(exp(z)) / a[1]);
 }
@@ -149,30 +149,30 @@ E log_add_exp(const Args& a) {
   return where(equal(x, y) & unary_to_bool(Op::kIsInf, x), x, sum);
 }
 
-E logit(const Args& a) { // (self, eps?)
+E logit(const Args& a) {  // (self, eps?)
   const E x = a[1] ? minimum(maximum(a[0], a[1]), 1.0 - a[1]) : a[0];
   return log(x / (1.0 - x));
 }
 
-E logit_backward(const Args& a) { // (grad_output, self, eps?)
+E logit_backward(const Args& a) {  // (grad_output, self, eps?)
   const E x = a[1], low = a[2] ? a[2] : a.constant(0);
   const E outside = a.constant(a[2] ? 0 : std::numeric_limits<double>::quiet_NaN());
   return where((x < low) | (x > 1.0 - low), outside, a[0] / (x * (1.0 - x)));
 }
 
-E elu_backward(const Args& a) { // (grad_output, alpha, scale, input_scale, is_result, self_or_result)
+E elu_backward(const Args& a) {  // (grad_output, alpha, scale, input_scale, is_result, self_or_result)
   const E g = a[0], negative = a[1] * a[2], y = a[5];
   const E below = a.attribute(4).toBool() ? g * a[3] * (y + negative) : g * a[3] * negative * exp(y * a[3]);
   return where(y <= 0.0, below, g * a[2]);
 }
 
-E round_decimals(const Args& a) { // (self, decimals)
+E round_decimals(const Args& a) {  // (self, decimals)
   const int64_t decimals = a.attribute(1).toInt();
   const double power = std::pow(10.0, static_cast<double>(std::abs(decimals)));
   return decimals < 0 ? unary(Op::kRound, a[0] / power) * power : unary(Op::kRound, a[0] * power) / power;
 }
 
-E nan_to_num(const Args& a) { // (self, nan?, posinf?, neginf?)
+E nan_to_num(const Args& a) {  // (self, nan?, posinf?, neginf?)
   if (!c10::isFloatingType(a.dtype)) {
     return a[0];
   }
@@ -191,12 +191,12 @@ E nan_to_num(const Args& a) { // (self, nan?, posinf?, neginf?)
     default:
       break;
   }
-  const E x = a[0], number = a[1] ? a[1] : a.constant(0), high = a[2] ? a[2] : a.constant(largest), low = a[3] ? a[3] : a.constant(-largest);
-  return where(not_equal(x, x), number,
-               where(equal(x, a.constant(infinity)), high, where(equal(x, a.constant(-infinity)), low, x)));
+  const E x = a[0], number = a[1] ? a[1] : a.constant(0), high = a[2] ? a[2] : a.constant(largest),
+          low = a[3] ? a[3] : a.constant(-largest);
+  return where(not_equal(x, x), number, where(equal(x, a.constant(infinity)), high, where(equal(x, a.constant(-infinity)), low, x)));
 }
 
-E divide_rounding(const Args& a) { // (self, other, rounding_mode)
+E divide_rounding(const Args& a) {  // (self, other, rounding_mode)
   if (a.attribute(2).toStringRef() == "floor") {
     return binary(Op::kDivFloor, a[0], a[1]);
   }
@@ -399,8 +399,8 @@ ScalarType dtype_of(const LoweringContext& c, const Row& row) {
       promotion.scalar(c.graph.scalars[a.index].category);
     } else if (a.kind == ir::Arg::Kind::kConst && (row.scalars >> i & 1)) {
       promotion.scalar(a.value.isBool()  ? ir::ScalarCategory::kBool
-                           : a.value.isInt() ? ir::ScalarCategory::kInt
-                                             : ir::ScalarCategory::kFloat);
+                       : a.value.isInt() ? ir::ScalarCategory::kInt
+                                         : ir::ScalarCategory::kFloat);
     }
   }
   ScalarType dtype = promotion.result();
@@ -423,7 +423,7 @@ const Row* find(std::string_view name) {
 }
 
 std::string_view local_name(const LoweringContext& c) {
-  return std::string_view(c.node.op->name).substr(6); // without "aten::"
+  return std::string_view(c.node.op->name).substr(6);  // without "aten::"
 }
 
 bool lower_row(LoweringContext& c) {
@@ -446,7 +446,9 @@ bool lower_row(LoweringContext& c) {
         break;
       case ir::Arg::Kind::kConst:
         if (a.value.isInt() || a.value.isDouble() || a.value.isBool()) {
-          x = b.constant(a.value.isInt() ? static_cast<double>(a.value.toInt()) : a.value.isBool() ? a.value.toBool() : a.value.toDouble(),
+          x = b.constant(a.value.isInt()    ? static_cast<double>(a.value.toInt())
+                         : a.value.isBool() ? a.value.toBool()
+                                            : a.value.toDouble(),
                          args.dtype);
         }
         break;
@@ -523,7 +525,7 @@ bool lower_divide_mode(LoweringContext& c) {
   return !c.node.args[2].is_none() && lower_row(c);
 }
 
-bool lower_log_sigmoid(LoweringContext& c) { // (self) -> (output, buffer)
+bool lower_log_sigmoid(LoweringContext& c) {  // (self) -> (output, buffer)
   if (!loopable(c)) {
     return false;
   }
@@ -536,7 +538,7 @@ bool lower_log_sigmoid(LoweringContext& c) { // (self) -> (output, buffer)
   return true;
 }
 
-bool lower_prelu_backward(LoweringContext& c) { // (grad_output, self, weight) -> (grad_self, grad_weight before it is summed)
+bool lower_prelu_backward(LoweringContext& c) {  // (grad_output, self, weight) -> (grad_self, grad_weight before it is summed)
   if (!loopable(c)) {
     return false;
   }
@@ -557,7 +559,7 @@ E linear_index(LoopBuilder& b) {
   return linear;
 }
 
-bool lower_uniform(LoweringContext& c) { // (self, from, to)
+bool lower_uniform(LoweringContext& c) {  // (self, from, to)
   if (!loopable(c)) {
     return false;
   }
@@ -569,7 +571,7 @@ bool lower_uniform(LoweringContext& c) { // (self, from, to)
   return true;
 }
 
-bool lower_normal(LoweringContext& c) { // (self, mean, std)
+bool lower_normal(LoweringContext& c) {  // (self, mean, std)
   if (!loopable(c)) {
     return false;
   }
@@ -584,7 +586,7 @@ bool lower_normal(LoweringContext& c) { // (self, mean, std)
   return true;
 }
 
-bool lower_bernoulli(LoweringContext& c) { // (self, p)
+bool lower_bernoulli(LoweringContext& c) {  // (self, p)
   if (!loopable(c)) {
     return false;
   }
@@ -594,7 +596,7 @@ bool lower_bernoulli(LoweringContext& c) { // (self, p)
   return true;
 }
 
-bool lower_bernoulli_self(LoweringContext& c) { // (probabilities)
+bool lower_bernoulli_self(LoweringContext& c) {  // (probabilities)
   if (!loopable(c) || !c10::isFloatingType(c.window(0).dtype)) {
     return false;
   }
@@ -605,7 +607,7 @@ bool lower_bernoulli_self(LoweringContext& c) { // (probabilities)
   return true;
 }
 
-bool lower_dropout(LoweringContext& c) { // (input, p, train) -> (out, mask)
+bool lower_dropout(LoweringContext& c) {  // (input, p, train) -> (out, mask)
   if (!loopable(c) || !c10::isFloatingType(c.window(0).dtype)) {
     return false;
   }
@@ -620,13 +622,18 @@ bool lower_dropout(LoweringContext& c) { // (input, p, train) -> (out, mask)
   return true;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<LoweringRow> pointwise_lowerings() {
-  std::vector<LoweringRow> rows{{"where.self", &lower_where},       {"copy", &lower_copy},
-                                {"fill.Scalar", &lower_fill},       {"fill.Tensor", &lower_fill},
-                                {"zero", &lower_fill},              {"uniform", &lower_uniform},
-                                {"normal_functional", &lower_normal}, {"bernoulli.p", &lower_bernoulli},   {"bernoulli", &lower_bernoulli_self},
+  std::vector<LoweringRow> rows{{"where.self", &lower_where},
+                                {"copy", &lower_copy},
+                                {"fill.Scalar", &lower_fill},
+                                {"fill.Tensor", &lower_fill},
+                                {"zero", &lower_fill},
+                                {"uniform", &lower_uniform},
+                                {"normal_functional", &lower_normal},
+                                {"bernoulli.p", &lower_bernoulli},
+                                {"bernoulli", &lower_bernoulli_self},
                                 {"native_dropout", &lower_dropout},
                                 {"div.Tensor_mode", &lower_divide_mode},
                                 {"log_sigmoid_forward", &lower_log_sigmoid},
@@ -637,4 +644,4 @@ std::vector<LoweringRow> pointwise_lowerings() {
   return rows;
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -15,7 +15,7 @@ using codegen::Op;
 
 // The dims of a window split into kept and reduced ones: an iteration space with the kept dims first.
 struct Split {
-  std::vector<size_t> kept, reduced; // dims of the window
+  std::vector<size_t> kept, reduced;  // dims of the window
 
   Split(const ir::Window& w, const std::vector<int64_t>& dims) {
     const auto mask = at::dim_list_to_bitset(dims, w.sizes.size());
@@ -115,7 +115,7 @@ bool lower_fold(LoweringContext& c) {
 }
 
 template <Op op>
-bool lower_arg(LoweringContext& c) { // (self, dim?, keepdim)
+bool lower_arg(LoweringContext& c) {  // (self, dim?, keepdim)
   if (!reducible(c)) {
     return false;
   }
@@ -129,7 +129,7 @@ bool lower_arg(LoweringContext& c) { // (self, dim?, keepdim)
 }
 
 template <Op fold, Op arg>
-bool lower_values_and_indices(LoweringContext& c) { // (self, dim, keepdim)
+bool lower_values_and_indices(LoweringContext& c) {  // (self, dim, keepdim)
   if (!reducible(c) || c.window(0).sizes.empty()) {
     return false;
   }
@@ -151,7 +151,7 @@ bool lower_var(LoweringContext& c) {
   }
   const ir::Arg& given = c.node.args[2];
   const double correction = given.kind != ir::Arg::Kind::kConst ? 1
-      : given.value.isInt()                                     ? static_cast<double>(given.value.toInt())
+                            : given.value.isInt()               ? static_cast<double>(given.value.toInt())
                                                                 : given.value.toDouble();
   const ir::Window &in = c.window(0), &out = c.write(0);
   const Split split(in, dims_of(c, 1));
@@ -172,12 +172,14 @@ bool lower_var(LoweringContext& c) {
   return true;
 }
 
-bool lower_vector_norm(LoweringContext& c) { // (self, ord?, dim?, keepdim, dtype?)
+bool lower_vector_norm(LoweringContext& c) {  // (self, ord?, dim?, keepdim, dtype?)
   const bool given = c.node.args[1].kind == ir::Arg::Kind::kConst;
   if (!reducible(c) || !c10::isFloatingType(c.window(0).dtype) || (!given && !c.node.args[1].is_none())) {
     return false;
   }
-  const double ord = !given ? 2 : c.node.args[1].value.isInt() ? static_cast<double>(c.node.args[1].value.toInt()) : c.node.args[1].value.toDouble();
+  const double ord = !given                         ? 2
+                     : c.node.args[1].value.isInt() ? static_cast<double>(c.node.args[1].value.toInt())
+                                                    : c.node.args[1].value.toDouble();
   const ir::Window &in = c.window(0), &out = c.write(0);
   const Split split(in, dims_of(c, 2));
   LoopBuilder b(c, "vector_norm", split.sizes(in), split.kept.size());
@@ -199,7 +201,7 @@ bool lower_vector_norm(LoweringContext& c) { // (self, ord?, dim?, keepdim, dtyp
   return true;
 }
 
-bool lower_logsumexp(LoweringContext& c) { // (self, dim, keepdim)
+bool lower_logsumexp(LoweringContext& c) {  // (self, dim, keepdim)
   if (!reducible(c)) {
     return false;
   }
@@ -216,7 +218,7 @@ bool lower_logsumexp(LoweringContext& c) { // (self, dim, keepdim)
 }
 
 template <bool Log>
-bool lower_softmax(LoweringContext& c) { // (self, dim, half_to_float)
+bool lower_softmax(LoweringContext& c) {  // (self, dim, half_to_float)
   if (!reducible(c) || c.window(0).sizes.empty()) {
     return false;
   }
@@ -233,7 +235,7 @@ bool lower_softmax(LoweringContext& c) { // (self, dim, half_to_float)
 }
 
 template <bool Log>
-bool lower_softmax_backward(LoweringContext& c) { // (grad_output, output, dim, input_dtype)
+bool lower_softmax_backward(LoweringContext& c) {  // (grad_output, output, dim, input_dtype)
   if (!reducible(c) || c.window(0).sizes.empty()) {
     return false;
   }
@@ -256,7 +258,7 @@ DimVector vector_strides(size_t rank, size_t first, c10::IntArrayRef sizes, c10:
   return s;
 }
 
-bool lower_layer_norm(LoweringContext& c) { // (input, normalized_shape, weight?, bias?, eps)
+bool lower_layer_norm(LoweringContext& c) {  // (input, normalized_shape, weight?, bias?, eps)
   if (!reducible(c)) {
     return false;
   }
@@ -302,7 +304,7 @@ bool lower_layer_norm_backward(LoweringContext& c) {
   for (size_t d = kept; d < rank; ++d) {
     count *= in.sizes[d];
   }
-  auto stat = [&](size_t arg) { // of the kept dims
+  auto stat = [&](size_t arg) {  // of the kept dims
     DimVector s = c.window(arg).strides;
     s.resize(rank, 0);
     std::fill(s.begin() + static_cast<int64_t>(kept), s.end(), 0);
@@ -330,7 +332,8 @@ bool lower_layer_norm_backward(LoweringContext& c) {
     };
     LoopBuilder b(c, "layer_norm_backward_weight", turn(in.sizes), n);
     const E g = cast(b.load(c.node.args[0].index, turn(grad.strides)), dtype), x = b.load(c.node.args[1].index, turn(in.strides));
-    const E mean = cast(b.load(c.node.args[3].index, turn(stat(3))), dtype), rstd = cast(b.load(c.node.args[4].index, turn(stat(4))), dtype);
+    const E mean = cast(b.load(c.node.args[3].index, turn(stat(3))), dtype),
+            rstd = cast(b.load(c.node.args[4].index, turn(stat(4))), dtype);
     if (c.node.writes[1] != ir::kNone) {
       b.store(c.node.writes[1], vector_strides(rank, 0, c.write(1).sizes, c.write(1).strides), sum(g * ((x - mean) * rstd)));
     }
@@ -362,7 +365,7 @@ DimVector channel_strides(size_t rank, int64_t per_group, int64_t stride) {
   return s;
 }
 
-bool lower_group_norm(LoweringContext& c) { // (input, weight?, bias?, N, C, HxW, group, eps)
+bool lower_group_norm(LoweringContext& c) {  // (input, weight?, bias?, N, C, HxW, group, eps)
   if (!reducible(c) || c.window(0).sizes.size() < 2) {
     return false;
   }
@@ -414,12 +417,11 @@ bool lower_group_norm_backward(LoweringContext& c) {
       gw = g * cast(b.load(c.node.args[4].index, channel_strides(rank, per_group, c.window(4).strides[0])), dtype);
     }
     const E normal = (x - mean) * rstd;
-    b.store(c.node.writes[0], grouped(c.write(0), groups, false),
-            rstd * (gw - sum(gw) / count - normal * (sum(gw * normal) / count)));
+    b.store(c.node.writes[0], grouped(c.write(0), groups, false), rstd * (gw - sum(gw) / count - normal * (sum(gw * normal) / count)));
     b.finish();
   }
   if (c.node.writes[1] != ir::kNone || c.node.writes[2] != ir::kNone) {
-    auto turn = [](const DimVector& s) { // G, C/G | N, spatial
+    auto turn = [](const DimVector& s) {  // G, C/G | N, spatial
       DimVector t{s[1], s[2], s[0]};
       t.append(s.begin() + 3, s.end());
       return t;
@@ -465,7 +467,7 @@ bool lower_batch_norm(LoweringContext& c) {
   if ((!training && !has_running) || c.node.writes.size() != (has_running ? 5u : 3u)) {
     return false;
   }
-  const size_t first = has_running ? 2 : 0; // the returns among the writes
+  const size_t first = has_running ? 2 : 0;  // the returns among the writes
   const DimVector sizes = channels_first(in.sizes);
   const size_t rank = sizes.size();
   const ScalarType dtype = compute_dtype(in.dtype);
@@ -542,7 +544,7 @@ bool lower_batch_norm_backward(LoweringContext& c) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<LoweringRow> reduction_lowerings() {
   return {
@@ -584,4 +586,4 @@ std::vector<LoweringRow> reduction_lowerings() {
   };
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

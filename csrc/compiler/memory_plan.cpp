@@ -58,11 +58,11 @@ class Ranges {
   }
 
  private:
-  std::map<int64_t, int64_t> free_; // offset -> size
+  std::map<int64_t, int64_t> free_;  // offset -> size
   int64_t end_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, Recipe& recipe) {
   recipe.placements.resize(buffers.size());
@@ -92,4 +92,4 @@ void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifet
   recipe.arena_bytes = ranges.end();
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -23,4 +23,4 @@ struct Lifetime {
 // Fills placements and arena_bytes: in program order, best fit among the ranges that are free at that point.
 void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, Recipe& recipe);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

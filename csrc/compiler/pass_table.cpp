@@ -6,6 +6,7 @@
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/fuse.h"
 #include "csrc/compiler/passes/unit_reductions.h"
+#include "csrc/ir/text.h"
 #include "csrc/support/env.h"
 
 namespace torch_hpu::compiler {
@@ -33,7 +34,7 @@ void check(const Program& program) {
   }
 }
 
-} // namespace
+}  // namespace
 
 void run_passes(Program& program) {
   check(program);
@@ -52,6 +53,7 @@ void run_passes(Program& program) {
     out << text;
     TORCH_CHECK(out.good(), "[hpu] TORCH_HPU_DUMP: cannot write into the folder ", folder);
   };
+  write("graph", ir::to_string(*program.graph));
   std::string text = to_string(program);
   write("0.lowered", text);
   int number = 1;
@@ -67,4 +69,4 @@ void run_passes(Program& program) {
   }
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -16,7 +16,8 @@ std::string to_string(const Program& program) {
   for (size_t b = 0; b < program.buffers.size(); ++b) {
     const ir::Buffer& buffer = program.buffers[b];
     out << "%b" << b << ": " << buffer.nbytes << " bytes, " << (buffer.kind == ir::BufferKind::kInput ? "input" : "local")
-        << (buffer.kind == ir::BufferKind::kLocal && buffer.observable ? ", observable" : "") << (buffer.written ? ", written" : "") << '\n';
+        << (buffer.kind == ir::BufferKind::kLocal && buffer.observable ? ", observable" : "") << (buffer.written ? ", written" : "")
+        << '\n';
   }
   for (const Item& item : program.items) {
     switch (item.kind) {
@@ -34,4 +35,4 @@ std::string to_string(const Program& program) {
   return out.str();
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

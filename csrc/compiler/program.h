@@ -14,14 +14,14 @@ namespace torch_hpu::compiler {
 struct Item {
   enum class Kind : uint8_t { kLoop, kLibrary, kExtern };
   Kind kind = Kind::kLoop;
-  codegen::Loop loop; // kLoop. Access::buffer is a BufferId of the program, Access::dynamic a WindowId of the graph
-  kernels::LibraryCall call; // kLibrary
-  uint32_t node = ir::kNone; // the graph's node that this item came from (kExtern: the node that runs)
+  codegen::Loop loop;         // kLoop. Access::buffer is a BufferId of the program, Access::dynamic a WindowId of the graph
+  kernels::LibraryCall call;  // kLibrary
+  uint32_t node = ir::kNone;  // the graph's node that this item came from (kExtern: the node that runs)
 };
 
 struct Program {
   const ir::Graph* graph = nullptr;
-  std::vector<ir::Buffer> buffers; // the graph's, then temporaries (kLocal, not observable)
+  std::vector<ir::Buffer> buffers;  // the graph's, then temporaries (kLocal, not observable)
   std::vector<Item> items;
 
   // A new temporary of `nbytes` bytes.
@@ -31,4 +31,4 @@ struct Program {
 // One line per item and expression; what golden tests and pass dumps show.
 std::string to_string(const Program& program);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

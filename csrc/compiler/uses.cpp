@@ -107,7 +107,7 @@ bool Uses::can_move_down(const Item& item, size_t p, size_t q) const {
 }
 
 bool Uses::can_move_up(const Item& item, size_t q, size_t p) const {
-  return can_move_down(item, p, q); // the same condition: nothing in between conflicts
+  return can_move_down(item, p, q);  // the same condition: nothing in between conflicts
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

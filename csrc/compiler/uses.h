@@ -24,8 +24,8 @@ class Uses {
   void add(const Item& item, size_t position);
   void remove(const Item& item, size_t position);
 
-  size_t last_write_before(ir::BufferId buffer, size_t position) const; // kNever: none
-  size_t count(ir::BufferId buffer) const; // items that touch it
+  size_t last_write_before(ir::BufferId buffer, size_t position) const;  // kNever: none
+  size_t count(ir::BufferId buffer) const;                               // items that touch it
   // The last position that touches any buffer that `loop` stores.
   size_t future(size_t position, const codegen::Loop& loop) const;
 
@@ -44,4 +44,4 @@ class Uses {
   std::vector<Positions> uses_;
 };
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

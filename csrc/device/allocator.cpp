@@ -24,23 +24,23 @@ using c10::CachingAllocator::StatType;
 using c10::CachingDeviceAllocator::DeviceStats;
 
 constexpr size_t kAlign = 64;
-constexpr size_t kSmallLimit = size_t{1} << 20; // blocks up to here share 2 MiB segments
+constexpr size_t kSmallLimit = size_t{1} << 20;  // blocks up to here share 2 MiB segments
 constexpr size_t kSmallSegment = size_t{2} << 20;
 constexpr size_t kHuge = size_t{2} << 20;
-constexpr size_t kSplitRemainder = size_t{1} << 16; // of large blocks: smaller rests stay with the block
+constexpr size_t kSplitRemainder = size_t{1} << 16;  // of large blocks: smaller rests stay with the block
 
 size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
 }
 
-struct Chunk { // a part of a segment, free or in use
+struct Chunk {  // a part of a segment, free or in use
   std::byte* data;
   size_t size;
   size_t requested = 0;
   bool in_use = false;
   bool small;
   PoolId pool;
-  Chunk* previous = nullptr; // neighbours in the segment
+  Chunk* previous = nullptr;  // neighbours in the segment
   Chunk* next = nullptr;
 };
 
@@ -274,7 +274,7 @@ class DeviceMemory {
 
   std::mutex mutex_;
   std::map<PoolId, Pool> pools_;
-  std::unordered_map<std::byte*, Chunk*> chunks_; // in use, by address
+  std::unordered_map<std::byte*, Chunk*> chunks_;  // in use, by address
   DeviceStats stats_;
 };
 
@@ -311,7 +311,7 @@ class Allocator final : public c10::DeviceAllocator {
     return {owned->block.data, owned, &release_owned, c10::Device(c10::DeviceType::PrivateUse1, device)};
   }
   c10::DeleterFnPtr raw_deleter() const override {
-    return nullptr; // context and data differ
+    return nullptr;  // context and data differ
   }
   void copy_data(void* dest, const void* src, std::size_t count) const override {
     default_copy_data(dest, src, count);
@@ -337,8 +337,7 @@ class Allocator final : public c10::DeviceAllocator {
   }
   std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) override {
     const auto total = static_cast<size_t>(options().memory_limit > 0 ? options().memory_limit : host_bytes());
-    const auto used = static_cast<size_t>(
-        memory_of(device).stats().allocated_bytes[static_cast<size_t>(StatType::AGGREGATE)].current);
+    const auto used = static_cast<size_t>(memory_of(device).stats().allocated_bytes[static_cast<size_t>(StatType::AGGREGATE)].current);
     return {total > used ? total - used : 0, total};
   }
 
@@ -348,7 +347,7 @@ class Allocator final : public c10::DeviceAllocator {
   }
 };
 
-} // namespace
+}  // namespace
 
 Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool) {
   return memory_of(device).allocate(device, nbytes, pool);
@@ -386,4 +385,4 @@ int64_t packed_bytes(c10::DeviceIndex device) {
   return memory_of(device).packed_bytes;
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

@@ -61,4 +61,4 @@ double EventState::elapsed_ms(const EventState& end) const {
   return std::chrono::duration<double, std::milli>(*last->time - *first->time).count();
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

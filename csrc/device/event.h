@@ -14,17 +14,17 @@ class EventState {
  public:
   explicit EventState(bool timing) : timing_(timing) {}
 
-  void record(c10::Stream stream); // flushes what is recorded on the stream
-  bool query() const; // true when nothing was recorded
-  void synchronize() const; // throws an unreported failure of the stream
-  void block(c10::Stream stream) const; // later tasks of `stream` wait for the event
-  double elapsed_ms(const EventState& end) const; // both recorded with timing and finished
+  void record(c10::Stream stream);                 // flushes what is recorded on the stream
+  bool query() const;                              // true when nothing was recorded
+  void synchronize() const;                        // throws an unreported failure of the stream
+  void block(c10::Stream stream) const;            // later tasks of `stream` wait for the event
+  double elapsed_ms(const EventState& end) const;  // both recorded with timing and finished
 
  private:
   struct Mark {
     c10::Stream stream;
     uint64_t ticket = 0;
-    std::shared_ptr<std::chrono::steady_clock::time_point> time; // written by the task
+    std::shared_ptr<std::chrono::steady_clock::time_point> time;  // written by the task
   };
   std::unique_ptr<Mark> mark() const;
 
@@ -33,4 +33,4 @@ class EventState {
   std::unique_ptr<Mark> mark_;
 };
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

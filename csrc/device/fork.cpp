@@ -13,7 +13,7 @@ std::atomic<bool> forked{false};
 
 const int installed = pthread_atfork(nullptr, nullptr, [] { forked = used.load(); });
 
-} // namespace
+}  // namespace
 
 void check_not_forked() {
   used.store(true, std::memory_order_relaxed);
@@ -22,4 +22,4 @@ void check_not_forked() {
               " multiprocessing's 'spawn' method, or keep hpu tensors out of forked workers.");
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

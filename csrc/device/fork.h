@@ -6,4 +6,4 @@ namespace torch_hpu::device {
 // Throws in a process that was forked from one that had loaded the device.
 void check_not_forked();
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

@@ -93,4 +93,4 @@ PhiloxGenerator* philox(const at::Generator& generator) {
   return static_cast<PhiloxGenerator*>(generator.unsafeGetGeneratorImpl());
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

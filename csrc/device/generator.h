@@ -14,12 +14,12 @@ class PhiloxGenerator final : public c10::GeneratorImpl {
   // Returns the current offset and advances it by `blocks`.
   uint64_t reserve(uint64_t blocks);
 
-  void set_current_seed(uint64_t seed) override; // and offset 0
+  void set_current_seed(uint64_t seed) override;  // and offset 0
   void set_offset(uint64_t offset) override;
   uint64_t get_offset() const override;
   uint64_t current_seed() const override;
-  uint64_t seed() override; // from the system's entropy
-  void set_state(const c10::TensorImpl& state) override; // 16 bytes: seed, offset
+  uint64_t seed() override;                               // from the system's entropy
+  void set_state(const c10::TensorImpl& state) override;  // 16 bytes: seed, offset
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override;
 
  private:
@@ -34,4 +34,4 @@ const at::Generator& default_generator(c10::DeviceIndex device);
 // The generator's implementation; throws when it belongs to another device type.
 PhiloxGenerator* philox(const at::Generator& generator);
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

@@ -14,7 +14,7 @@ namespace {
 constexpr c10::DeviceType kType = c10::DeviceType::PrivateUse1;
 
 thread_local c10::DeviceIndex this_device = 0;
-thread_local std::map<c10::DeviceIndex, c10::StreamId> this_streams; // missing: the default stream
+thread_local std::map<c10::DeviceIndex, c10::StreamId> this_streams;  // missing: the default stream
 
 class Guard final : public c10::impl::DeviceGuardImplInterface {
  public:
@@ -101,7 +101,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
 
-} // namespace
+}  // namespace
 
 c10::DeviceIndex device_count() {
   return static_cast<c10::DeviceIndex>(options().devices);
@@ -144,4 +144,4 @@ c10::Stream new_stream(c10::DeviceIndex device) {
   return c10::Stream(c10::Stream::UNSAFE, c10::Device(kType, device), next.fetch_add(1));
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

@@ -121,5 +121,5 @@ const bool registered = [] {
   return true;
 }();
 
-} // namespace
-} // namespace torch_hpu::device
+}  // namespace
+}  // namespace torch_hpu::device

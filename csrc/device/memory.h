@@ -17,7 +17,7 @@ using PoolId = std::pair<uint64_t, uint64_t>;
 // pages. Blocks know nothing of streams: whoever queues work on a block keeps it until that work has finished.
 struct Block {
   std::byte* data = nullptr;
-  size_t nbytes = 0; // as requested
+  size_t nbytes = 0;  // as requested
 };
 
 // Throws torch.OutOfMemoryError (c10::OutOfMemoryError), after trying to release cached pages, when the limit or the host
@@ -27,7 +27,7 @@ void free(c10::DeviceIndex device, const Block& block) noexcept;
 
 PoolId create_pool(c10::DeviceIndex device);
 void retain_pool(PoolId pool);
-void release_pool(PoolId pool); // the last release returns its free pages to the host; blocks still in use go on living
+void release_pool(PoolId pool);  // the last release returns its free pages to the host; blocks still in use go on living
 
 // The allocator that c10 and torch.accelerator see: DataPtrs over allocate()/free(), statistics, emptyCache, limits.
 c10::DeviceAllocator* device_allocator();
@@ -36,4 +36,4 @@ c10::DeviceAllocator* device_allocator();
 void add_packed_bytes(c10::DeviceIndex device, int64_t delta) noexcept;
 int64_t packed_bytes(c10::DeviceIndex device);
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

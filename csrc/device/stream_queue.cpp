@@ -27,7 +27,7 @@ class Queue final : public StreamQueue {
       wanted_ = ticket;
       if (!worker_started_) {
         worker_started_ = true;
-        std::thread([this] { work(); }).detach(); // queues are immortal, so is their worker
+        std::thread([this] { work(); }).detach();  // queues are immortal, so is their worker
       }
       changed_.notify_all();
     }
@@ -64,7 +64,7 @@ class Queue final : public StreamQueue {
     busy_ = true;
     lock.unlock();
     task();
-    task = nullptr; // what it holds may be destroyed without the lock
+    task = nullptr;  // what it holds may be destroyed without the lock
     lock.lock();
     busy_ = false;
     finished_.fetch_add(1, std::memory_order_release);
@@ -84,7 +84,7 @@ class Queue final : public StreamQueue {
   std::condition_variable changed_;
   std::deque<Task> tasks_;
   std::atomic<uint64_t> last_{0}, finished_{0};
-  uint64_t wanted_ = 0; // the worker runs up to this ticket; later tasks wait for a caller
+  uint64_t wanted_ = 0;  // the worker runs up to this ticket; later tasks wait for a caller
   bool busy_ = false;
   bool worker_started_ = false;
 };
@@ -97,13 +97,13 @@ struct Queues {
 };
 
 Queues& all_queues() {
-  static auto* instance = new Queues; // workers may run until the process ends
+  static auto* instance = new Queues;  // workers may run until the process ends
   return *instance;
 }
 
 LazyHooks hooks;
 
-} // namespace
+}  // namespace
 
 StreamQueue& queue_of(c10::Stream stream) {
   thread_local Key last_key{-1, -1};
@@ -150,4 +150,4 @@ const LazyHooks& lazy_hooks() {
   return hooks;
 }
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

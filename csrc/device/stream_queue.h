@@ -11,7 +11,7 @@
 
 namespace torch_hpu::device {
 
-using Task = std::function<void()>; // must not throw: whoever enqueues it keeps its error
+using Task = std::function<void()>;  // must not throw: whoever enqueues it keeps its error
 
 // Tasks of one stream run one at a time in the order of their tickets.
 class StreamQueue {
@@ -24,7 +24,7 @@ class StreamQueue {
   // caller runs them itself. The caller holds no lock that a task may need (the recording lock, the GIL).
   virtual void wait(uint64_t ticket) = 0;
   virtual c10::Stream stream() const = 0;
-  virtual uint64_t last_ticket() const = 0; // 0: nothing was ever enqueued
+  virtual uint64_t last_ticket() const = 0;  // 0: nothing was ever enqueued
   virtual uint64_t finished_ticket() const = 0;
   bool idle() const {
     return finished_ticket() == last_ticket();
@@ -43,15 +43,15 @@ std::vector<c10::Stream> streams_of(c10::DeviceIndex device);
 // What device/ must ask of the layer above without knowing it. aten/ installs these when the library is loaded, before any
 // tensor of the device can exist.
 struct LazyHooks {
-  void (*flush_stream)(c10::Stream stream, const char* cause) = nullptr; // hand what is recorded on `stream` to its queue
-  void (*synchronize_stream)(c10::Stream stream) = nullptr; // flush, wait without the GIL, throw an unreported failure
+  void (*flush_stream)(c10::Stream stream, const char* cause) = nullptr;  // hand what is recorded on `stream` to its queue
+  void (*synchronize_stream)(c10::Stream stream) = nullptr;               // flush, wait without the GIL, throw an unreported failure
   void (*synchronize_device)(c10::DeviceIndex device) = nullptr;
-  void (*wait)(StreamQueue& queue, uint64_t ticket) = nullptr; // without the GIL
-  void (*throw_pending_error)(c10::Stream stream) = nullptr; // after a wait: rethrow a failure kept for this stream
+  void (*wait)(StreamQueue& queue, uint64_t ticket) = nullptr;  // without the GIL
+  void (*throw_pending_error)(c10::Stream stream) = nullptr;    // after a wait: rethrow a failure kept for this stream
   void (*resize_storage)(c10::StorageImpl* storage, size_t nbytes) = nullptr;
   bool (*capturing)(c10::Stream stream) = nullptr;
 };
 void install_lazy_hooks(const LazyHooks& hooks);
 const LazyHooks& lazy_hooks();
 
-} // namespace torch_hpu::device
+}  // namespace torch_hpu::device

@@ -6,6 +6,9 @@
 #include <torch_hpu/profile.h>
 #include <torch_hpu/random.h>
 
+#include <algorithm>
+#include <cstdio>
+
 #include "csrc/device/device.h"
 #include "csrc/device/generator.h"
 #include "csrc/device/memory.h"
@@ -30,7 +33,7 @@ c10::CachingDeviceAllocator::DeviceStats stats(int device) {
   return device::device_allocator()->getDeviceStats(static_cast<c10::DeviceIndex>(device));
 }
 
-} // namespace
+}  // namespace
 
 bool is_available() {
   return device::device_count() > 0;
@@ -90,12 +93,15 @@ int64_t max_memory_reserved(int device) {
 std::map<std::string, int64_t> memory_stats(int device) {
   const auto s = stats(device);
   std::map<std::string, int64_t> map;
-  const std::pair<const char*, const StatArray*> rows[] = {
-      {"allocation", &s.allocation},           {"segment", &s.segment},
-      {"active", &s.active},                   {"inactive_split", &s.inactive_split},
-      {"allocated_bytes", &s.allocated_bytes}, {"reserved_bytes", &s.reserved_bytes},
-      {"active_bytes", &s.active_bytes},       {"inactive_split_bytes", &s.inactive_split_bytes},
-      {"requested_bytes", &s.requested_bytes}};
+  const std::pair<const char*, const StatArray*> rows[] = {{"allocation", &s.allocation},
+                                                           {"segment", &s.segment},
+                                                           {"active", &s.active},
+                                                           {"inactive_split", &s.inactive_split},
+                                                           {"allocated_bytes", &s.allocated_bytes},
+                                                           {"reserved_bytes", &s.reserved_bytes},
+                                                           {"active_bytes", &s.active_bytes},
+                                                           {"inactive_split_bytes", &s.inactive_split_bytes},
+                                                           {"requested_bytes", &s.requested_bytes}};
   const std::pair<const char*, StatType> pools[] = {
       {"all", StatType::AGGREGATE}, {"small_pool", StatType::SMALL_POOL}, {"large_pool", StatType::LARGE_POOL}};
   for (const auto& [name, array] : rows) {
@@ -114,7 +120,7 @@ std::map<std::string, int64_t> memory_stats(int device) {
   return map;
 }
 void reset_peak_memory_stats(int device) {
-  stats(device); // checks the index
+  stats(device);  // checks the index
   device::device_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device));
 }
 void empty_cache() {
@@ -122,7 +128,7 @@ void empty_cache() {
 }
 
 std::pair<int64_t, int64_t> mem_get_info(int device) {
-  stats(device); // checks the index
+  stats(device);  // checks the index
   const auto [free, total] = device::device_allocator()->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
   return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
 }
@@ -132,6 +138,22 @@ void start_trace() {
 }
 void stop_trace(const std::string& path) {
   stop_spans(path);
+}
+std::string kernel_table() {
+  std::vector<std::pair<std::string, SpanTotal>> rows;
+  for (const auto& row : span_totals()) {
+    if (row.first != "recipe") {  // the sum of all others
+      rows.push_back(row);
+    }
+  }
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.milliseconds > b.second.milliseconds; });
+  std::string table = "        ms      calls  name\n";
+  char line[64];
+  for (const auto& [name, total] : rows) {
+    std::snprintf(line, sizeof line, "%10.3f %10lu  ", total.milliseconds, total.count);
+    table += line + name + "\n";
+  }
+  return table;
 }
 void install_gil_hooks(void* (*release)(), void (*acquire)(void*)) {
   lazy::install_gil_hooks({release, acquire});
@@ -149,4 +171,4 @@ uint64_t initial_seed(int device) {
   return device::philox(device::default_generator(static_cast<c10::DeviceIndex>(device)))->current_seed();
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -4,6 +4,7 @@
 
 #include "csrc/device/generator.h"
 #include "csrc/device/stream_queue.h"
+#include "csrc/ir/text.h"
 #include "csrc/lazy/launch.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/runtime/run.h"
@@ -20,9 +21,9 @@ struct Captured::State {
   std::vector<BufferTag> tags;
   std::vector<int64_t> offsets;
   std::vector<ir::ScalarValue> scalars;
-  std::vector<lazy::Memory*> written; // memories that a run writes, owned by the trace
+  std::vector<lazy::Memory*> written;  // memories that a run writes, owned by the trace
   std::vector<lazy::Memory*> inputs;
-  std::vector<lazy::Memory*> freed_early; // inputs that nobody could see any more when the capture ended: the graph's own
+  std::vector<lazy::Memory*> freed_early;  // inputs that nobody could see any more when the capture ended: the graph's own
   // Last run, for the order across streams.
   device::StreamQueue* queue = nullptr;
   uint64_t ticket = 0;
@@ -40,8 +41,7 @@ Captured::Captured(std::unique_ptr<lazy::Trace> trace, device::PoolId pool) : st
   device::retain_pool(pool);
   const ir::Graph& graph = s.trace->graph;
   // A graph is worth compiling: tier auto would only delay it.
-  const auto policy = lazy::tier_policy() == runtime::TierPolicy::kGeneric ? runtime::TierPolicy::kGeneric
-                                                                           : runtime::TierPolicy::kCompiled;
+  const auto policy = lazy::tier_policy() == runtime::TierPolicy::kGeneric ? runtime::TierPolicy::kGeneric : runtime::TierPolicy::kCompiled;
   s.recipe = lazy::recipe_of(*s.trace, policy);
   s.arena = device::allocate(s.trace->stream.device_index(), static_cast<size_t>(s.recipe->arena_bytes), pool);
   s.buffers.resize(s.recipe->placements.size());
@@ -87,7 +87,8 @@ void Captured::replay(c10::Stream stream) {
   for (const lazy::Memory* memory : s.inputs) {
     TORCH_CHECK(memory->observable.load(std::memory_order_relaxed) ||
                     std::find(s.freed_early.begin(), s.freed_early.end(), memory) != s.freed_early.end(),
-                "[HPUGraph] replay: an input of the graph (", memory->nbytes, " bytes) was freed or resized after the capture. Keep captured"
+                "[HPUGraph] replay: an input of the graph (", memory->nbytes,
+                " bytes) was freed or resized after the capture. Keep captured"
                 " inputs and parameters alive, and fill them with copy_().");
   }
   count(Counter::kGraphReplays);
@@ -101,7 +102,7 @@ void Captured::replay(c10::Stream stream) {
   device::StreamQueue& queue = device::queue_of(stream);
   std::vector<std::pair<device::StreamQueue*, uint64_t>> waits;
   for (const lazy::MemoryPtr& memory : s.trace->memories) {
-    if (memory->trace != nullptr) { // another stream has recorded work on it
+    if (memory->trace != nullptr) {  // another stream has recorded work on it
       lazy::flush_locked(lock, memory->trace->stream, "replay", /*wake=*/true);
     }
     if (memory->queue != nullptr && memory->queue != &queue && memory->last_use > memory->queue->finished_ticket()) {
@@ -159,7 +160,11 @@ std::map<std::string, int64_t> Captured::statistics() const {
   const State& s = *state_;
   std::map<std::string, int64_t> map{{"arena", s.recipe->arena_bytes},
                                      {"steps", static_cast<int64_t>(s.recipe->steps.size())},
-                                     {"kernels", 0}, {"library_calls", 0}, {"extern_calls", 0}, {"inputs", 0}, {"outputs", 0}};
+                                     {"kernels", 0},
+                                     {"library_calls", 0},
+                                     {"extern_calls", 0},
+                                     {"inputs", 0},
+                                     {"outputs", 0}};
   for (const auto& step : s.recipe->steps) {
     ++map[step->kind() == StepKind::kKernel ? "kernels" : step->kind() == StepKind::kLibrary ? "library_calls" : "extern_calls"];
   }
@@ -183,8 +188,8 @@ std::string Captured::text() const {
   for (const auto& step : state_->recipe->steps) {
     out << "  " << step->name() << '\n';
   }
-  out << state_->recipe->text;
+  out << "\nrecorded:\n" << ir::to_string(state_->trace->graph) << "\ncompiled:\n" << state_->recipe->text;
   return out.str();
 }
 
-} // namespace torch_hpu::graph
+}  // namespace torch_hpu::graph

@@ -25,8 +25,8 @@ class Captured {
   std::map<std::string, int64_t> statistics() const;
 
  private:
-  struct State; // shared with queued runs
+  struct State;  // shared with queued runs
   std::shared_ptr<State> state_;
 };
 
-} // namespace torch_hpu::graph
+}  // namespace torch_hpu::graph

@@ -18,7 +18,7 @@ c10::Stream this_stream() {
   return device::current_stream(device::current_device());
 }
 
-} // namespace
+}  // namespace
 
 GraphPool graph_pool_handle() {
   return device::create_pool(device::current_device());
@@ -101,8 +101,7 @@ std::map<std::string, int64_t> HPUGraph::statistics() const {
   return captured_->statistics();
 }
 
-HPUGraphCapture::HPUGraphCapture(HPUGraph& graph, GraphPool pool, bool execute)
-    : graph_(graph), exceptions_(std::uncaught_exceptions()) {
+HPUGraphCapture::HPUGraphCapture(HPUGraph& graph, GraphPool pool, bool execute) : graph_(graph), exceptions_(std::uncaught_exceptions()) {
   graph_.capture_begin(pool, execute);
 }
 
@@ -115,7 +114,7 @@ HPUGraphCapture::~HPUGraphCapture() noexcept(false) {
 }
 
 struct GraphedCallable::Entry {
-  std::vector<at::Tensor> inputs; // static
+  std::vector<at::Tensor> inputs;  // static
   std::vector<at::Tensor> outputs;
   HPUGraph graph;
 
@@ -184,4 +183,4 @@ void GraphedCallable::clear() {
   entries_.clear();
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -12,15 +12,15 @@ namespace {
 
 using c10::ScalarType;
 
-constexpr uint64_t kMaxHeader = 100'000'000; // the format's own limit
+constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 
 struct Dtype {
   const char* name;
   ScalarType type;
 };
-constexpr Dtype kDtypes[] = {{"F64", ScalarType::Double}, {"F32", ScalarType::Float},        {"F16", ScalarType::Half},
-                             {"BF16", ScalarType::BFloat16}, {"I64", ScalarType::Long},      {"I32", ScalarType::Int},
-                             {"I16", ScalarType::Short},  {"I8", ScalarType::Char},          {"U8", ScalarType::Byte},
+constexpr Dtype kDtypes[] = {{"F64", ScalarType::Double},    {"F32", ScalarType::Float}, {"F16", ScalarType::Half},
+                             {"BF16", ScalarType::BFloat16}, {"I64", ScalarType::Long},  {"I32", ScalarType::Int},
+                             {"I16", ScalarType::Short},     {"I8", ScalarType::Char},   {"U8", ScalarType::Byte},
                              {"BOOL", ScalarType::Bool}};
 
 struct Entry {
@@ -32,7 +32,8 @@ struct Entry {
 
 Entry parse_entry(const std::string& path, const std::string& name, const nlohmann::json& j, uint64_t data_size) {
   auto require = [&](bool ok, const char* what) { TORCH_CHECK(ok, "[safetensors] ", path, ": tensor '", name, "': ", what); };
-  require(j.is_object() && j.contains("dtype") && j.contains("shape") && j.contains("data_offsets"), "dtype, shape or data_offsets is missing");
+  require(j.is_object() && j.contains("dtype") && j.contains("shape") && j.contains("data_offsets"),
+          "dtype, shape or data_offsets is missing");
   require(j["dtype"].is_string() && j["shape"].is_array() && j["data_offsets"].is_array() && j["data_offsets"].size() == 2,
           "dtype, shape or data_offsets is malformed");
   Entry e;
@@ -49,7 +50,8 @@ Entry parse_entry(const std::string& path, const std::string& name, const nlohma
     require(!__builtin_mul_overflow(nbytes, n, &nbytes), "its number of bytes overflows");
     e.shape.push_back(static_cast<int64_t>(n));
   }
-  require(j["data_offsets"][0].is_number_unsigned() && j["data_offsets"][1].is_number_unsigned(), "data_offsets are not numbers of 0 or more");
+  require(j["data_offsets"][0].is_number_unsigned() && j["data_offsets"][1].is_number_unsigned(),
+          "data_offsets are not numbers of 0 or more");
   e.begin = j["data_offsets"][0].get<uint64_t>();
   e.end = j["data_offsets"][1].get<uint64_t>();
   require(e.begin <= e.end && e.end <= data_size, "data_offsets lie outside the file");
@@ -58,7 +60,7 @@ Entry parse_entry(const std::string& path, const std::string& name, const nlohma
   return e;
 }
 
-} // namespace
+}  // namespace
 
 std::map<std::string, at::Tensor> load_safetensors(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -85,7 +87,8 @@ std::map<std::string, at::Tensor> load_safetensors(const std::string& path) {
       entries.push_back(parse_entry(path, name, value, data_size));
     }
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   uint64_t expected = 0;
   for (const Entry& e : entries) {
     TORCH_CHECK(e.begin == expected, "[safetensors] ", path, ": tensor '", e.name, "' begins at byte ", e.begin, ", expected ", expected,
@@ -117,7 +120,7 @@ void save_safetensors(const std::string& path, const std::map<std::string, at::T
     data.push_back(t);
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' '); // the data begins aligned
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the data begins aligned
   const std::string partial = path + ".partial";
   {
     std::ofstream out(partial, std::ios::binary);
@@ -135,4 +138,4 @@ void save_safetensors(const std::string& path, const std::map<std::string, at::T
   TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[safetensors] cannot rename ", partial, " to ", path);
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

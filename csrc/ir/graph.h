@@ -34,23 +34,23 @@ using ScalarId = uint32_t;
 inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
 enum class BufferKind : uint8_t {
-  kInput, // its bytes exist before the graph runs
-  kLocal, // the graph creates it: undefined bytes until a node writes them
+  kInput,  // its bytes exist before the graph runs
+  kLocal,  // the graph creates it: undefined bytes until a node writes them
 };
 
 struct Buffer {
   int64_t nbytes = 0;
   BufferKind kind = BufferKind::kLocal;
-  bool observable = true; // somebody may read it after the graph has run
-  bool written = false; // some node writes it; an input that is written is updated in place
+  bool observable = true;  // somebody may read it after the graph has run
+  bool written = false;    // some node writes it; an input that is written is updated in place
 };
 
 // A strided view of a buffer. `offset` counts elements of `dtype`, as sizes and strides do.
 struct Window {
   BufferId buffer = kNone;
   c10::ScalarType dtype = c10::ScalarType::Float;
-  bool conj = false; // the reader must conjugate (complex)
-  bool neg = false; // the reader must negate
+  bool conj = false;  // the reader must conjugate (complex)
+  bool neg = false;   // the reader must negate
   int64_t offset = 0;
   DimVector sizes;
   DimVector strides;
@@ -85,16 +85,16 @@ struct Scalar {
 // One argument of a node; arguments stand in the order of the op's schema.
 struct Arg {
   enum class Kind : uint8_t {
-    kNone, // an optional argument left out
-    kWindow, // a tensor: `index` is its WindowId
-    kWindowList, // tensors: Graph::list_items[index, index + count), kNone for an undefined one
-    kScalar, // a number: `index` is its ScalarId (schema types Scalar and float)
-    kScalarTensor, // a 0-dim CPU tensor, snapshotted: ScalarId, with its dtype and whether it is a wrapped number
-    kConst, // structure: `value` (bool, int, int list, dtype, string, float list, structural scalars ...)
+    kNone,          // an optional argument left out
+    kWindow,        // a tensor: `index` is its WindowId
+    kWindowList,    // tensors: Graph::list_items[index, index + count), kNone for an undefined one
+    kScalar,        // a number: `index` is its ScalarId (schema types Scalar and float)
+    kScalarTensor,  // a 0-dim CPU tensor, snapshotted: ScalarId, with its dtype and whether it is a wrapped number
+    kConst,         // structure: `value` (bool, int, int list, dtype, string, float list, structural scalars ...)
   };
   Kind kind = Kind::kNone;
   bool wrapped = false;
-  c10::ScalarType dtype = c10::ScalarType::Undefined; // of a kScalarTensor
+  c10::ScalarType dtype = c10::ScalarType::Undefined;  // of a kScalarTensor
   uint32_t index = 0;
   uint32_t count = 0;
   c10::IValue value;
@@ -117,7 +117,7 @@ struct Node {
   c10::SmallVector<Arg, 6> args;
   c10::SmallVector<WindowId, 2> writes;
   bool mutating = false;
-  ScalarId rng = kNone; // random ops: scalars [rng] = seed and [rng + 1] = offset (int64 both), see Note [Random numbers]
+  ScalarId rng = kNone;  // random ops: scalars [rng] = seed and [rng + 1] = offset (int64 both), see Note [Random numbers]
 };
 
 struct Graph {
@@ -128,4 +128,4 @@ struct Graph {
   std::vector<Node> nodes;
 };
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

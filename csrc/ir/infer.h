@@ -14,8 +14,8 @@ struct InferContext {
   c10::ArrayRef<Arg> args;
   c10::ArrayRef<Window> windows;
   c10::ArrayRef<WindowId> list_items;
-  c10::ArrayRef<Scalar> scalars; // category is valid, the value only of structural arguments (which are kConst anyway)
-  std::vector<TensorMeta>& returns; // empty on entry; one entry per tensor return
+  c10::ArrayRef<Scalar> scalars;     // category is valid, the value only of structural arguments (which are kConst anyway)
+  std::vector<TensorMeta>& returns;  // empty on entry; one entry per tensor return
 
   const Window& window(size_t arg) const {
     return windows[args[arg].index];
@@ -31,4 +31,4 @@ struct InferContext {
   }
 };
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

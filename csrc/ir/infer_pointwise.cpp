@@ -72,13 +72,13 @@ c10::ScalarType scalar_dtype(ScalarCategory category) {
 }
 
 c10::ScalarType constant_dtype(const c10::IValue& v) {
-  return v.isBool() ? c10::ScalarType::Bool
-      : v.isInt()   ? c10::ScalarType::Long
-      : v.isDouble() ? c10::ScalarType::Double
-                     : c10::ScalarType::ComplexDouble;
+  return v.isBool()     ? c10::ScalarType::Bool
+         : v.isInt()    ? c10::ScalarType::Long
+         : v.isDouble() ? c10::ScalarType::Double
+                        : c10::ScalarType::ComplexDouble;
 }
 
-} // namespace
+}  // namespace
 
 void pointwise(InferContext& c, Promote promote, uint64_t scalars) {
   std::vector<at::Tensor> inputs;
@@ -142,7 +142,7 @@ void pointwise(InferContext& c, Promote promote, uint64_t scalars) {
 
 // As ATen indexes: a pointwise op over self with the indexed dims replaced by the common shape of the indices, which stands where the
 // first of them was, or in front when they are apart.
-void index(InferContext& c) { // (self, indices)
+void index(InferContext& c) {  // (self, indices)
   const Window& x = c.window(0);
   const Arg& list = c.args[1];
   TORCH_CHECK_INDEX(list.count <= x.sizes.size(), "[", c.op.name, "] too many indices for tensor of dimension ", x.sizes.size(), " (got ",
@@ -196,7 +196,7 @@ void rsub(InferContext& c) {
   pointwise(other, Promote::kCommon, 0);
 }
 
-void divide_mode(InferContext& c) { // (self, other, rounding_mode?)
+void divide_mode(InferContext& c) {  // (self, other, rounding_mode?)
   pointwise(c, c.has(2) ? Promote::kCommon : Promote::kFloat, 0);
 }
 
@@ -225,9 +225,8 @@ void like_self(InferContext& c) {
 void clone(InferContext& c) {
   const Window& w = c.window(0);
   TensorMeta m{true, w.dtype, w.sizes, {}};
-  const auto format = c.args.size() > 1 && c.args[1].kind == Arg::Kind::kConst
-      ? static_cast<c10::MemoryFormat>(c.value(1).toInt())
-      : c10::MemoryFormat::Preserve;
+  const auto format = c.args.size() > 1 && c.args[1].kind == Arg::Kind::kConst ? static_cast<c10::MemoryFormat>(c.value(1).toInt())
+                                                                               : c10::MemoryFormat::Preserve;
   const at::Tensor t = meta_tensor(w.dtype, w.sizes, w.strides);
   if (format == c10::MemoryFormat::Preserve) {
     const auto s = t.is_non_overlapping_and_dense() ? t.strides().vec() : at::infer_dense_strides(w.sizes, w.strides);
@@ -254,4 +253,4 @@ void dropout(InferContext& c) {
 
 void none(InferContext&) {}
 
-} // namespace torch_hpu::ir::rules
+}  // namespace torch_hpu::ir::rules

@@ -7,11 +7,11 @@ namespace torch_hpu::ir::rules {
 
 // Pointwise ops, by how ATen promotes: tensors and the scalar arguments of `Scalars` (bit i: argument i) take part.
 enum class Promote : uint8_t {
-  kCommon, // the common dtype
-  kFloat, // the common dtype, integers become the default float dtype
-  kBool, // computed in the common dtype, the result is Bool
-  kFirst, // the dtype of the first tensor
-  kSecondThird, // the common dtype of arguments 1 and 2 (where)
+  kCommon,       // the common dtype
+  kFloat,        // the common dtype, integers become the default float dtype
+  kBool,         // computed in the common dtype, the result is Bool
+  kFirst,        // the dtype of the first tensor
+  kSecondThird,  // the common dtype of arguments 1 and 2 (where)
 };
 void pointwise(InferContext& c, Promote promote, uint64_t scalars);
 template <Promote P, uint64_t Scalars = 0>
@@ -20,14 +20,14 @@ void pointwise(InferContext& c) {
 }
 
 void rsub(InferContext& c);
-void divide_mode(InferContext& c); // div with rounding_mode
-void power_of_number(InferContext& c); // pow(number, tensor)
+void divide_mode(InferContext& c);      // div with rounding_mode
+void power_of_number(InferContext& c);  // pow(number, tensor)
 void masked_fill(InferContext& c);
-void two_alike(InferContext& c); // two returns with the metas of a pointwise result
+void two_alike(InferContext& c);  // two returns with the metas of a pointwise result
 
-void like_self(InferContext& c); // the metas of argument 0: fill, copy, random fills
+void like_self(InferContext& c);  // the metas of argument 0: fill, copy, random fills
 void clone(InferContext& c);
-void dropout(InferContext& c); // (out, mask)
+void dropout(InferContext& c);  // (out, mask)
 
 // Reductions: argument 1 is dim, 2 keepdim (when there are any)
 enum class Reduced : uint8_t { kSum, kMean, kSame, kBool, kLong, kFloat };
@@ -39,7 +39,7 @@ void reduction(InferContext& c) {
 void var_correction(InferContext& c);
 void var_mean_correction(InferContext& c);
 void vector_norm(InferContext& c);
-void values_and_indices(InferContext& c); // max.dim, min.dim
+void values_and_indices(InferContext& c);  // max.dim, min.dim
 
 void softmax(InferContext& c);
 void softmax_backward(InferContext& c);
@@ -69,28 +69,28 @@ void embedding_backward(InferContext& c);
 void index_select(InferContext& c);
 void gather(InferContext& c);
 void cat(InferContext& c);
-void dense_self(InferContext& c); // the size and dtype of argument 0, contiguous
-void empty_like(InferContext& c); // the same in the memory order of argument 0
-void log_sigmoid(InferContext& c); // (output, buffer)
+void dense_self(InferContext& c);   // the size and dtype of argument 0, contiguous
+void empty_like(InferContext& c);   // the same in the memory order of argument 0
+void log_sigmoid(InferContext& c);  // (output, buffer)
 void index(InferContext& c);
 void glu(InferContext& c);
 void upsample_nearest(InferContext& c);
 void upsample_nearest_backward(InferContext& c);
 void pixel_shuffle(InferContext& c);
 void pixel_unshuffle(InferContext& c);
-void from_sizes(InferContext& c, size_t arg); // the dtype of argument 0, sizes from an argument, contiguous
+void from_sizes(InferContext& c, size_t arg);  // the dtype of argument 0, sizes from an argument, contiguous
 template <size_t Arg>
 void from_sizes(InferContext& c) {
   from_sizes(c, Arg);
 }
 
-void loss(InferContext& c); // mse_loss and its kin: (input, target, reduction)
-void loss_backward(InferContext& c); // (grad, input, ...): like input
-void cross_entropy(InferContext& c); // (input, target, weight?, reduction)
+void loss(InferContext& c);           // mse_loss and its kin: (input, target, reduction)
+void loss_backward(InferContext& c);  // (grad, input, ...): like input
+void cross_entropy(InferContext& c);  // (input, target, weight?, reduction)
 void nll_loss2d_forward(InferContext& c);
 void nll_loss_forward(InferContext& c);
 void nll_loss_backward(InferContext& c);
 
-void none(InferContext& c); // ops that only write their arguments
+void none(InferContext& c);  // ops that only write their arguments
 
-} // namespace torch_hpu::ir::rules
+}  // namespace torch_hpu::ir::rules

@@ -36,7 +36,7 @@ TensorMeta like(const Window& w, std::optional<c10::ScalarType> dtype = std::nul
 
 bool is_channels_last(const Window& w) {
   return w.sizes.size() == 4 && c10::is_channels_last_strides_2d(w.sizes, w.strides) &&
-      !c10::IntArrayRef(w.strides).equals(c10::contiguous_strides(w.sizes));
+         !c10::IntArrayRef(w.strides).equals(c10::contiguous_strides(w.sizes));
 }
 
 TensorMeta image(c10::ScalarType dtype, c10::IntArrayRef sizes, bool channels_last) {
@@ -67,11 +67,11 @@ void check_same_dtype(InferContext& c, size_t a, size_t b) {
 }
 
 void check_inner(InferContext& c, const Window& a, const Window& b, int64_t k, int64_t k2) {
-  TORCH_CHECK(k == k2, "[", c.op.name, "] inner dimensions differ: got ", c10::IntArrayRef(a.sizes), " and ",
-              c10::IntArrayRef(b.sizes), ", expected ", k, " == ", k2);
+  TORCH_CHECK(k == k2, "[", c.op.name, "] inner dimensions differ: got ", c10::IntArrayRef(a.sizes), " and ", c10::IntArrayRef(b.sizes),
+              ", expected ", k, " == ", k2);
 }
 
-} // namespace
+}  // namespace
 
 void reduction(InferContext& c, Reduced kind, int dtype_arg) {
   const Window& w = c.window(0);
@@ -95,8 +95,10 @@ void reduction(InferContext& c, Reduced kind, int dtype_arg) {
       m.sizes.push_back(1);
     }
     if (reduced && (kind == Reduced::kSame || kind == Reduced::kLong)) {
-      TORCH_CHECK_INDEX(w.sizes[static_cast<size_t>(d)] != 0, "[", c.op.name, "] expected a dimension of size 1 or more to reduce, got size 0"
-                        " in ", c10::IntArrayRef(w.sizes));
+      TORCH_CHECK_INDEX(w.sizes[static_cast<size_t>(d)] != 0, "[", c.op.name,
+                        "] expected a dimension of size 1 or more to reduce, got size 0"
+                        " in ",
+                        c10::IntArrayRef(w.sizes));
     }
   }
   m.dtype = w.dtype;
@@ -143,7 +145,7 @@ void var_mean_correction(InferContext& c) {
   c.returns.push_back(mean);
 }
 
-void vector_norm(InferContext& c) { // (self, ord, dim?, keepdim, dtype?)
+void vector_norm(InferContext& c) {  // (self, ord, dim?, keepdim, dtype?)
   const Window& w = c.window(0);
   const std::vector<int64_t> dims = c.args[2].kind == Arg::Kind::kConst ? c.value(2).toIntVector() : std::vector<int64_t>{};
   const bool keepdim = c.value(3).toBool();
@@ -156,9 +158,8 @@ void vector_norm(InferContext& c) { // (self, ord, dim?, keepdim, dtype?)
       sizes.push_back(1);
     }
   }
-  const c10::ScalarType dtype = c.args.size() > 4 && c.args[4].kind == Arg::Kind::kConst
-      ? static_cast<c10::ScalarType>(c.value(4).toInt())
-      : w.dtype;
+  const c10::ScalarType dtype =
+      c.args.size() > 4 && c.args[4].kind == Arg::Kind::kConst ? static_cast<c10::ScalarType>(c.value(4).toInt()) : w.dtype;
   TORCH_CHECK(c10::isFloatingType(dtype) || c10::isComplexType(dtype), "[", c.op.name, "] got dtype ", dtype,
               ", expected a floating point or complex dtype");
   c.returns.push_back(contiguous(c10::toRealValueType(dtype), sizes));
@@ -171,7 +172,7 @@ void values_and_indices(InferContext& c) {
   c.returns.push_back(indices);
 }
 
-void softmax(InferContext& c) { // (self, dim, half_to_float)
+void softmax(InferContext& c) {  // (self, dim, half_to_float)
   const Window& w = c.window(0);
   at::maybe_wrap_dim(c.value(1).toInt(), static_cast<int64_t>(w.sizes.size()));
   TORCH_CHECK(c10::isFloatingType(w.dtype), "[", c.op.name, "] got dtype ", w.dtype, ", expected a floating point dtype");
@@ -179,12 +180,12 @@ void softmax(InferContext& c) { // (self, dim, half_to_float)
   c.returns.push_back(contiguous(w.dtype, w.sizes));
 }
 
-void softmax_backward(InferContext& c) { // (grad_output, output, dim, input_dtype)
+void softmax_backward(InferContext& c) {  // (grad_output, output, dim, input_dtype)
   const Window& g = c.window(0);
   c.returns.push_back(contiguous(static_cast<c10::ScalarType>(c.value(3).toInt()), g.sizes));
 }
 
-void layer_norm(InferContext& c) { // (input, normalized_shape, weight?, bias?, eps)
+void layer_norm(InferContext& c) {  // (input, normalized_shape, weight?, bias?, eps)
   const Window& w = c.window(0);
   const std::vector<int64_t> shape = c.value(1).toIntVector();
   const size_t n = shape.size(), rank = w.sizes.size();
@@ -199,7 +200,7 @@ void layer_norm(InferContext& c) { // (input, normalized_shape, weight?, bias?, 
   c.returns.push_back(contiguous(stat_dtype, stat));
 }
 
-void layer_norm_backward(InferContext& c) { // (grad_out, input, normalized_shape, mean, rstd, weight?, bias?, output_mask)
+void layer_norm_backward(InferContext& c) {  // (grad_out, input, normalized_shape, mean, rstd, weight?, bias?, output_mask)
   const auto mask = c.value(7).toBoolList();
   const Window& x = c.window(1);
   const std::vector<int64_t> shape = c.value(2).toIntVector();
@@ -208,7 +209,7 @@ void layer_norm_backward(InferContext& c) { // (grad_out, input, normalized_shap
   c.returns.push_back(mask[2] && c.is_tensor(6) ? contiguous(c.window(6).dtype, shape) : undefined());
 }
 
-void group_norm(InferContext& c) { // (input, weight?, bias?, N, C, HxW, group, eps)
+void group_norm(InferContext& c) {  // (input, weight?, bias?, N, C, HxW, group, eps)
   const Window& w = c.window(0);
   const int64_t n = c.value(3).toInt(), groups = c.value(6).toInt();
   c.returns.push_back(image(w.dtype, w.sizes, is_channels_last(w)));
@@ -216,7 +217,7 @@ void group_norm(InferContext& c) { // (input, weight?, bias?, N, C, HxW, group, 
   c.returns.push_back(contiguous(w.dtype, {n, groups}));
 }
 
-void group_norm_backward(InferContext& c) { // (grad_out, input, mean, rstd, weight?, N, C, HxW, group, output_mask)
+void group_norm_backward(InferContext& c) {  // (grad_out, input, mean, rstd, weight?, N, C, HxW, group, output_mask)
   const Window& x = c.window(1);
   const auto mask = c.value(9).toBoolList();
   const int64_t channels = c.value(6).toInt();
@@ -226,7 +227,7 @@ void group_norm_backward(InferContext& c) { // (grad_out, input, mean, rstd, wei
   c.returns.push_back(mask[2] ? contiguous(dtype, {channels}) : undefined());
 }
 
-void batch_norm(InferContext& c) { // (input, weight?, bias?, running_mean?, running_var?, training, momentum, eps)
+void batch_norm(InferContext& c) {  // (input, weight?, bias?, running_mean?, running_var?, training, momentum, eps)
   const Window& w = c.window(0);
   TORCH_CHECK(w.sizes.size() >= 2, "[", c.op.name, "] got an input of ", w.sizes.size(), " dims, expected 2 or more");
   const bool training = c.value(5).toBool();
@@ -237,7 +238,7 @@ void batch_norm(InferContext& c) { // (input, weight?, bias?, running_mean?, run
   c.returns.push_back(contiguous(dtype, {n}));
 }
 
-void batch_norm_backward(InferContext& c) { // (grad_out, input, weight?, running_mean?, running_var?, mean?, invstd?, train, eps, mask)
+void batch_norm_backward(InferContext& c) {  // (grad_out, input, weight?, running_mean?, running_var?, mean?, invstd?, train, eps, mask)
   const Window& x = c.window(1);
   const auto mask = c.value(9).toBoolList();
   const c10::ScalarType dtype = c.is_tensor(2) ? c.window(2).dtype : x.dtype;
@@ -266,7 +267,7 @@ void bmm(InferContext& c) {
   c.returns.push_back(contiguous(a.dtype, {a.sizes[0], a.sizes[1], b.sizes[2]}));
 }
 
-void addmm(InferContext& c) { // (self, mat1, mat2, beta, alpha)
+void addmm(InferContext& c) {  // (self, mat1, mat2, beta, alpha)
   check_dims(c, 1, 2, "mat1");
   check_dims(c, 2, 2, "mat2");
   check_same_dtype(c, 1, 2);
@@ -282,7 +283,7 @@ void addmm(InferContext& c) { // (self, mat1, mat2, beta, alpha)
   c.returns.push_back(contiguous(a.dtype, out));
 }
 
-void baddbmm(InferContext& c) { // (self, batch1, batch2, beta, alpha)
+void baddbmm(InferContext& c) {  // (self, batch1, batch2, beta, alpha)
   check_dims(c, 1, 3, "batch1");
   check_dims(c, 2, 3, "batch2");
   check_same_dtype(c, 1, 2);
@@ -307,7 +308,7 @@ void dot(InferContext& c) {
   c.returns.push_back(contiguous(c.window(0).dtype, {}));
 }
 
-void convolution(InferContext& c) { // (input, weight, bias?, stride, padding, dilation, transposed, output_padding, groups)
+void convolution(InferContext& c) {  // (input, weight, bias?, stride, padding, dilation, transposed, output_padding, groups)
   const Window &x = c.window(0), &w = c.window(1);
   TORCH_CHECK(x.sizes.size() >= 3 && x.sizes.size() == w.sizes.size(), "[", c.op.name, "] got input ", c10::IntArrayRef(x.sizes),
               " and weight ", c10::IntArrayRef(w.sizes), ", expected as many dims in both, at least 3");
@@ -323,8 +324,8 @@ void convolution(InferContext& c) { // (input, weight, bias?, stride, padding, d
   DimVector out{x.sizes[0], transposed ? w.sizes[1] * groups : w.sizes[0]};
   for (size_t d = 0; d < n; ++d) {
     const int64_t in = x.sizes[d + 2], kernel = dilation[d] * (w.sizes[d + 2] - 1) + 1;
-    const int64_t size = transposed ? (in - 1) * stride[d] - 2 * padding[d] + kernel + output_padding[d]
-                                    : (in + 2 * padding[d] - kernel) / stride[d] + 1;
+    const int64_t size =
+        transposed ? (in - 1) * stride[d] - 2 * padding[d] + kernel + output_padding[d] : (in + 2 * padding[d] - kernel) / stride[d] + 1;
     TORCH_CHECK(transposed || in + 2 * padding[d] >= kernel, "[", c.op.name, "] kernel size can't be greater than the input: got input ",
                 c10::IntArrayRef(x.sizes), ", weight ", c10::IntArrayRef(w.sizes), ", padding ", padding[d]);
     out.push_back(size);
@@ -369,9 +370,9 @@ DimVector pool_sizes(InferContext& c, const std::vector<int64_t>& dilation, bool
   return out;
 }
 
-} // namespace
+}  // namespace
 
-void max_pool2d(InferContext& c) { // (self, kernel_size, stride, padding, dilation, ceil_mode)
+void max_pool2d(InferContext& c) {  // (self, kernel_size, stride, padding, dilation, ceil_mode)
   const DimVector out = pool_sizes(c, expand(c.value(4), 2), c.value(5).toBool());
   c.returns.push_back(image(c.window(0).dtype, out, is_channels_last(c.window(0))));
   c.returns.push_back(image(c10::ScalarType::Long, out, is_channels_last(c.window(0))));
@@ -382,7 +383,7 @@ void max_pool2d_backward(InferContext& c) {
   c.returns.push_back(image(x.dtype, x.sizes, is_channels_last(x)));
 }
 
-void avg_pool2d(InferContext& c) { // (self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor?)
+void avg_pool2d(InferContext& c) {  // (self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor?)
   const DimVector out = pool_sizes(c, {1, 1}, c.value(4).toBool());
   c.returns.push_back(image(c.window(0).dtype, out, is_channels_last(c.window(0))));
 }
@@ -408,9 +409,9 @@ void check_index_dtype(InferContext& c, size_t arg) {
               ", expected int64 or int32");
 }
 
-} // namespace
+}  // namespace
 
-void embedding(InferContext& c) { // (weight, indices, padding_idx, scale_grad_by_freq, sparse)
+void embedding(InferContext& c) {  // (weight, indices, padding_idx, scale_grad_by_freq, sparse)
   check_dims(c, 0, 2, "weight");
   check_index_dtype(c, 1);
   DimVector out = c.window(1).sizes;
@@ -418,13 +419,13 @@ void embedding(InferContext& c) { // (weight, indices, padding_idx, scale_grad_b
   c.returns.push_back(contiguous(c.window(0).dtype, out));
 }
 
-void embedding_backward(InferContext& c) { // (grad_output, indices, num_weights, padding_idx, scale_grad_by_freq)
+void embedding_backward(InferContext& c) {  // (grad_output, indices, num_weights, padding_idx, scale_grad_by_freq)
   check_index_dtype(c, 1);
   const Window& g = c.window(0);
   c.returns.push_back(contiguous(g.dtype, {c.value(2).toInt(), g.sizes.back()}));
 }
 
-void index_select(InferContext& c) { // (self, dim, index)
+void index_select(InferContext& c) {  // (self, dim, index)
   check_index_dtype(c, 2);
   const Window &x = c.window(0), &index = c.window(2);
   TORCH_CHECK(index.sizes.size() <= 1, "[", c.op.name, "] index should have 1 dim, got ", index.sizes.size());
@@ -435,8 +436,9 @@ void index_select(InferContext& c) { // (self, dim, index)
   c.returns.push_back(contiguous(x.dtype, out));
 }
 
-void gather(InferContext& c) { // (self, dim, index, sparse_grad)
-  TORCH_CHECK(c.window(2).dtype == c10::ScalarType::Long, "[", c.op.name, "] got an index of dtype ", c.window(2).dtype, ", expected int64");
+void gather(InferContext& c) {  // (self, dim, index, sparse_grad)
+  TORCH_CHECK(c.window(2).dtype == c10::ScalarType::Long, "[", c.op.name, "] got an index of dtype ", c.window(2).dtype,
+              ", expected int64");
   const Window &x = c.window(0), &index = c.window(2);
   TORCH_CHECK(index.numel() == 0 || std::max<size_t>(1, x.sizes.size()) == std::max<size_t>(1, index.sizes.size()), "[", c.op.name,
               "] index has ", index.sizes.size(), " dims, expected as many as self has, ", x.sizes.size());
@@ -448,7 +450,7 @@ void gather(InferContext& c) { // (self, dim, index, sparse_grad)
   c.returns.push_back(contiguous(x.dtype, index.sizes));
 }
 
-void cat(InferContext& c) { // (tensors, dim)
+void cat(InferContext& c) {  // (tensors, dim)
   const Arg& list = c.args[0];
   const Window* first = nullptr;
   c10::ScalarType dtype = c10::ScalarType::Undefined;
@@ -476,8 +478,8 @@ void cat(InferContext& c) { // (tensors, dim)
       continue;
     }
     channels_last = channels_last && is_channels_last(w);
-    TORCH_CHECK(w.sizes.size() == out.size(), "[", c.op.name, "] tensors must have the same number of dimensions: got ", out.size(), " and ",
-                w.sizes.size());
+    TORCH_CHECK(w.sizes.size() == out.size(), "[", c.op.name, "] tensors must have the same number of dimensions: got ", out.size(),
+                " and ", w.sizes.size());
     for (size_t d = 0; d < out.size(); ++d) {
       TORCH_CHECK(d == dim || w.sizes[d] == first->sizes[d], "[", c.op.name, "] sizes of tensors must match except in dimension ", dim,
                   ": expected ", c10::IntArrayRef(first->sizes), " but got ", c10::IntArrayRef(w.sizes), " for tensor number ", k);
@@ -504,7 +506,7 @@ void from_sizes(InferContext& c, size_t arg) {
   c.returns.push_back(contiguous(c.window(0).dtype, c.value(arg).toIntVector()));
 }
 
-void glu(InferContext& c) { // (self, dim)
+void glu(InferContext& c) {  // (self, dim)
   const Window& x = c.window(0);
   TORCH_CHECK(!x.sizes.empty(), "[", c.op.name, "] does not support 0-dimensional tensors");
   Window half = x;
@@ -514,7 +516,7 @@ void glu(InferContext& c) { // (self, dim)
   c.returns.push_back(like(half));
 }
 
-void upsample_nearest(InferContext& c) { // (self [N, C, H, W], output_size, scales_h?, scales_w?)
+void upsample_nearest(InferContext& c) {  // (self [N, C, H, W], output_size, scales_h?, scales_w?)
   check_dims(c, 0, 4, "input");
   const Window& x = c.window(0);
   const std::vector<int64_t> size = c.value(1).toIntVector();
@@ -523,26 +525,26 @@ void upsample_nearest(InferContext& c) { // (self [N, C, H, W], output_size, sca
   c.returns.push_back(image(x.dtype, DimVector{x.sizes[0], x.sizes[1], size[0], size[1]}, is_channels_last(x)));
 }
 
-void loss(InferContext& c) { // (self, target, reduction)
+void loss(InferContext& c) {  // (self, target, reduction)
   pointwise(c, Promote::kCommon, 0);
   if (c.value(2).toInt() != 0) {
     c.returns[0] = contiguous(c.returns[0].dtype, {});
   }
 }
 
-void upsample_nearest_backward(InferContext& c) { // (grad_output, output_size, input_size, scales_h?, scales_w?)
+void upsample_nearest_backward(InferContext& c) {  // (grad_output, output_size, input_size, scales_h?, scales_w?)
   check_dims(c, 0, 4, "gradient");
   c.returns.push_back(image(c.window(0).dtype, c.value(2).toIntVector(), is_channels_last(c.window(0))));
 }
 
-void pixel_shuffle(InferContext& c) { // (self, factor)
+void pixel_shuffle(InferContext& c) {  // (self, factor)
   const Window& x = c.window(0);
   const int64_t r = c.value(1).toInt();
   const size_t n = x.sizes.size();
   TORCH_CHECK(n >= 3, "[", c.op.name, "] expected an input with at least 3 dimensions, but got ", n);
   TORCH_CHECK(r > 0, "[", c.op.name, "] expected a positive upscale_factor, but got ", r);
-  TORCH_CHECK(x.sizes[n - 3] % (r * r) == 0, "[", c.op.name, "] expected a channel dimension divisible by the square of upscale_factor, but got ",
-              x.sizes[n - 3]);
+  TORCH_CHECK(x.sizes[n - 3] % (r * r) == 0, "[", c.op.name,
+              "] expected a channel dimension divisible by the square of upscale_factor, but got ", x.sizes[n - 3]);
   DimVector out = x.sizes;
   out[n - 3] /= r * r;
   out[n - 2] *= r;
@@ -550,7 +552,7 @@ void pixel_shuffle(InferContext& c) { // (self, factor)
   c.returns.push_back(image(x.dtype, out, is_channels_last(x)));
 }
 
-void pixel_unshuffle(InferContext& c) { // (self, factor)
+void pixel_unshuffle(InferContext& c) {  // (self, factor)
   const Window& x = c.window(0);
   const int64_t r = c.value(1).toInt();
   const size_t n = x.sizes.size();
@@ -565,7 +567,7 @@ void pixel_unshuffle(InferContext& c) { // (self, factor)
   c.returns.push_back(image(x.dtype, out, is_channels_last(x)));
 }
 
-void cross_entropy(InferContext& c) { // (self, target, weight?, reduction)
+void cross_entropy(InferContext& c) {  // (self, target, weight?, reduction)
   const Window &x = c.window(0), &y = c.window(1);
   TORCH_CHECK(x.sizes == y.sizes, "[", c.op.name, "] got a target of size ", c10::IntArrayRef(y.sizes), ", expected the input's, ",
               c10::IntArrayRef(x.sizes));
@@ -577,7 +579,7 @@ void loss_backward(InferContext& c) {
   c.returns.push_back(like(c.window(1)));
 }
 
-void nll_loss_forward(InferContext& c) { // (self, target, weight?, reduction, ignore_index)
+void nll_loss_forward(InferContext& c) {  // (self, target, weight?, reduction, ignore_index)
   const Window &x = c.window(0), &t = c.window(1);
   TORCH_CHECK(x.sizes.size() == 1 || x.sizes.size() == 2, "[", c.op.name, "] got an input of ", x.sizes.size(), " dims, expected 1 or 2");
   TORCH_CHECK(t.dtype == c10::ScalarType::Long || t.dtype == c10::ScalarType::Byte, "[", c.op.name, "] got a target of dtype ", t.dtype,
@@ -589,7 +591,7 @@ void nll_loss_forward(InferContext& c) { // (self, target, weight?, reduction, i
   c.returns.push_back(contiguous(x.dtype, {}));
 }
 
-void nll_loss2d_forward(InferContext& c) { // (self [N, C, H, W], target [N, H, W], weight?, reduction, ignore_index)
+void nll_loss2d_forward(InferContext& c) {  // (self [N, C, H, W], target [N, H, W], weight?, reduction, ignore_index)
   check_dims(c, 0, 4, "input");
   check_dims(c, 1, 3, "target");
   const Window &x = c.window(0), &t = c.window(1);
@@ -601,8 +603,8 @@ void nll_loss2d_forward(InferContext& c) { // (self [N, C, H, W], target [N, H, 
   c.returns.push_back(contiguous(x.dtype, {}));
 }
 
-void nll_loss_backward(InferContext& c) { // (grad_output, self, target, weight?, reduction, ignore_index, total_weight)
+void nll_loss_backward(InferContext& c) {  // (grad_output, self, target, weight?, reduction, ignore_index, total_weight)
   c.returns.push_back(contiguous(c.window(1).dtype, c.window(1).sizes));
 }
 
-} // namespace torch_hpu::ir::rules
+}  // namespace torch_hpu::ir::rules

@@ -15,10 +15,10 @@ namespace torch_hpu::ir {
 
 // How an op is executed; every call is counted under its class.
 enum class OpClass : uint8_t {
-  kLowered, // compiled to loops by the code generator
-  kLibrary, // a library primitive (matmul, convolution, attention, pooling ...)
-  kExtern, // its ATen CPU kernel runs as a step inside the graph
-  kBreaking, // its outputs depend on data: the graph is flushed, the op runs at once
+  kLowered,   // compiled to loops by the code generator
+  kLibrary,   // a library primitive (matmul, convolution, attention, pooling ...)
+  kExtern,    // its ATen CPU kernel runs as a step inside the graph
+  kBreaking,  // its outputs depend on data: the graph is flushed, the op runs at once
 };
 
 // Shape, dtype and layout of a tensor that an op would return.
@@ -29,7 +29,7 @@ struct TensorMeta {
   DimVector strides;
 };
 
-struct InferContext; // see infer.h
+struct InferContext;  // see infer.h
 
 // Writes the metas of the op's returns. Throws the user's error (c10 macros, "[op] what is wrong: got X, expected Y").
 using InferRule = void (*)(InferContext&);
@@ -38,17 +38,17 @@ struct OpInfo {
   OpInfo(c10::OperatorHandle h) : handle(std::move(h)) {}
 
   c10::OperatorHandle handle;
-  std::string name; // "aten::add.Tensor"
+  std::string name;  // "aten::add.Tensor"
   uint32_t id = 0;
   OpClass op_class = OpClass::kExtern;
-  InferRule infer = nullptr; // null: shapes are learned from the first execution
-  uint64_t structural = 0; // bit i: a number in argument i selects an algorithm or sets a shape, so it belongs to the key
-  bool random = false; // draws from the device generator: the node carries seed and offset
-  const OpInfo* functional = nullptr; // of in-place and out= overloads: the overload that computes the same value
-  std::optional<c10::OperatorHandle> out_variant; // of functional overloads: the one that writes given tensors
-  c10::SmallVector<uint32_t, 2> mutated; // arguments that the schema writes
-  bool is_view = false; // some return aliases an argument that is not written
-  bool ignores_self = false; // argument 0 gives shape and dtype only, its bytes are not read (fill, zero, copy, uniform ...)
+  InferRule infer = nullptr;           // null: shapes are learned from the first execution
+  uint64_t structural = 0;             // bit i: a number in argument i selects an algorithm or sets a shape, so it belongs to the key
+  bool random = false;                 // draws from the device generator: the node carries seed and offset
+  const OpInfo* functional = nullptr;  // of in-place and out= overloads: the overload that computes the same value
+  std::optional<c10::OperatorHandle> out_variant;  // of functional overloads: the one that writes given tensors
+  c10::SmallVector<uint32_t, 2> mutated;           // arguments that the schema writes
+  bool is_view = false;                            // some return aliases an argument that is not written
+  bool ignores_self = false;  // argument 0 gives shape and dtype only, its bytes are not read (fill, zero, copy, uniform ...)
 };
 
 // A row of the op table: what the dispatcher's list cannot tell. `name` is "add.Tensor" (namespace aten).
@@ -66,4 +66,4 @@ c10::ArrayRef<OpRow> op_table();
 // The row of `name` ("add.Tensor"), or null.
 const OpRow* find_row(std::string_view name);
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

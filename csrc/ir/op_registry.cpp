@@ -12,20 +12,31 @@ namespace {
 
 // Ops that must see data at once although their tags do not say so.
 const std::unordered_set<std::string_view>& breaking_ops() {
-  static const std::unordered_set<std::string_view> names{
-      "aten::_linalg_check_errors", "aten::equal",          "aten::is_nonzero",     "aten::_assert_async",
-      "aten::_assert_async.msg",    "aten::_local_scalar_dense", "aten::_unique2", "aten::_ctc_loss",
-      "aten::_ctc_loss.Tensor",     "aten::multinomial",    "aten::randperm.generator", "aten::randperm",
-      "aten::_embedding_bag",       "aten::_embedding_bag_forward_only", "aten::poisson", "aten::binomial"};
+  static const std::unordered_set<std::string_view> names{"aten::_linalg_check_errors",
+                                                          "aten::equal",
+                                                          "aten::is_nonzero",
+                                                          "aten::_assert_async",
+                                                          "aten::_assert_async.msg",
+                                                          "aten::_local_scalar_dense",
+                                                          "aten::_unique2",
+                                                          "aten::_ctc_loss",
+                                                          "aten::_ctc_loss.Tensor",
+                                                          "aten::multinomial",
+                                                          "aten::randperm.generator",
+                                                          "aten::randperm",
+                                                          "aten::_embedding_bag",
+                                                          "aten::_embedding_bag_forward_only",
+                                                          "aten::poisson",
+                                                          "aten::binomial"};
   return names;
 }
 
 // Ops that take the shape of argument 0 and ignore its bytes.
 const std::unordered_set<std::string_view>& ignoring_self() {
   static const std::unordered_set<std::string_view> names{
-      "aten::copy", "aten::fill.Scalar", "aten::fill.Tensor", "aten::zero", "aten::uniform", "aten::normal_functional",
-      "aten::bernoulli.p", "aten::bernoulli.Tensor", "aten::random", "aten::random.from", "aten::random.to", "aten::exponential",
-      "aten::log_normal", "aten::cauchy", "aten::geometric"};
+      "aten::copy",        "aten::fill.Scalar",      "aten::fill.Tensor", "aten::zero",        "aten::uniform",   "aten::normal_functional",
+      "aten::bernoulli.p", "aten::bernoulli.Tensor", "aten::random",      "aten::random.from", "aten::random.to", "aten::exponential",
+      "aten::log_normal",  "aten::cauchy",           "aten::geometric"};
   return names;
 }
 
@@ -71,9 +82,8 @@ size_t out_arguments(const c10::FunctionSchema& schema) {
 }
 
 bool writes_something(const c10::FunctionSchema& schema) {
-  return std::any_of(schema.arguments().begin(), schema.arguments().end(), [](const c10::Argument& a) {
-    return a.alias_info() != nullptr && a.alias_info()->isWrite();
-  });
+  return std::any_of(schema.arguments().begin(), schema.arguments().end(),
+                     [](const c10::Argument& a) { return a.alias_info() != nullptr && a.alias_info()->isWrite(); });
 }
 
 // All overloads of a base name, read once.
@@ -119,9 +129,7 @@ std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) 
       const size_t returns = outs == 0 ? 1 : outs;
       if (out_arguments(other) == 0 && !writes_something(other) && other.returns().size() == returns &&
           std::all_of(other.returns().begin(), other.returns().end(),
-                      [](const c10::Argument& r) {
-                        return r.type()->kind() == c10::TypeKind::TensorType && r.alias_info() == nullptr;
-                      }) &&
+                      [](const c10::Argument& r) { return r.type()->kind() == c10::TypeKind::TensorType && r.alias_info() == nullptr; }) &&
           same_types(wanted, other.arguments())) {
         return candidate;
       }
@@ -143,7 +151,7 @@ std::optional<c10::OperatorHandle> out_variant_of(const c10::OperatorHandle& op)
   return std::nullopt;
 }
 
-} // namespace
+}  // namespace
 
 const OpInfo& op_info(const c10::OperatorHandle& handle) {
   Registry& r = registry();
@@ -166,12 +174,10 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
   if (auto it = hidden_writes().find(name); it != hidden_writes().end()) {
     info->mutated.append(it->second.begin(), it->second.end());
   }
-  info->is_view = std::any_of(schema.returns().begin(), schema.returns().end(), [](const c10::Argument& a) {
-    return a.alias_info() != nullptr && !a.alias_info()->isWrite();
-  });
+  info->is_view = std::any_of(schema.returns().begin(), schema.returns().end(),
+                              [](const c10::Argument& a) { return a.alias_info() != nullptr && !a.alias_info()->isWrite(); });
   info->ignores_self = ignoring_self().count(name) != 0;
-  if (breaking_ops().count(name) != 0 || handle.hasTag(at::Tag::dynamic_output_shape) ||
-      handle.hasTag(at::Tag::data_dependent_output)) {
+  if (breaking_ops().count(name) != 0 || handle.hasTag(at::Tag::dynamic_output_shape) || handle.hasTag(at::Tag::data_dependent_output)) {
     info->op_class = OpClass::kBreaking;
   }
   if (name.compare(0, 6, "aten::") == 0) {
@@ -185,7 +191,7 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
   slot = std::move(info);
   OpInfo& result = *slot;
   if (auto functional = functional_of(handle)) {
-    result.functional = &op_info(*functional); // may move the map, not the info
+    result.functional = &op_info(*functional);  // may move the map, not the info
   } else if (result.mutated.empty()) {
     result.out_variant = out_variant_of(handle);
   }
@@ -211,4 +217,4 @@ const OpRow* find_row(std::string_view name) {
   return it == rows->end() ? nullptr : it->second;
 }
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

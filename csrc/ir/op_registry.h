@@ -13,4 +13,4 @@ const OpInfo& op_info(const c10::OperatorHandle& handle);
 // By name, "aten::add.Tensor"; null when the dispatcher does not know it.
 const OpInfo* find_op(std::string_view name);
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

@@ -8,8 +8,8 @@ namespace torch_hpu::ir {
 namespace {
 
 struct Extent {
-  int64_t first; // bytes
-  int64_t last; // one past the end
+  int64_t first;  // bytes
+  int64_t last;   // one past the end
 };
 
 Extent extent(const Window& w) {
@@ -85,7 +85,7 @@ bool disjoint_by_digits(const Window& a, const Window& b) {
   return disjoint || rest_a != rest_b;
 }
 
-} // namespace
+}  // namespace
 
 Relation relation(const Window& a, const Window& b) {
   if (a.numel() == 0 || b.numel() == 0) {
@@ -104,4 +104,4 @@ Relation relation(const Window& a, const Window& b) {
   return Relation::kOverlapping;
 }
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

@@ -7,12 +7,12 @@
 namespace torch_hpu::ir {
 
 enum class Relation : uint8_t {
-  kEqual, // the same elements in the same order
-  kDisjoint, // proved: no common byte
-  kOverlapping, // anything else
+  kEqual,        // the same elements in the same order
+  kDisjoint,     // proved: no common byte
+  kOverlapping,  // anything else
 };
 
 // Both windows must be of the same buffer.
 Relation relation(const Window& a, const Window& b);
 
-} // namespace torch_hpu::ir
+}  // namespace torch_hpu::ir

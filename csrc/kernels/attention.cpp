@@ -12,7 +12,7 @@ namespace torch_hpu::kernels {
 namespace {
 
 constexpr int64_t kRows = 64, kKeys = 256;
-constexpr int64_t kFewRows = 4; // so few that transposing the keys costs more than it gains
+constexpr int64_t kFewRows = 4;  // so few that transposing the keys costs more than it gains
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 class AttentionStep final : public LibraryStep {
@@ -32,7 +32,7 @@ class AttentionStep final : public LibraryStep {
       run.logsumexp = reinterpret_cast<float*>(address(call_.writes[1], invocation));
     }
     const int64_t key_blocks = (s.s + kKeys - 1) / kKeys;
-    std::vector<float> keys; // [group, block, E, kKeys]
+    std::vector<float> keys;  // [group, block, E, kKeys]
     if (s.rows() > kFewRows) {
       keys.resize(static_cast<size_t>(s.b * s.g * key_blocks * s.e * kKeys));
       at::parallel_for(0, s.b * s.g * key_blocks, std::max<int64_t>(1, 32768 / (s.e * kKeys)), [&](int64_t begin, int64_t end) {
@@ -58,7 +58,7 @@ class AttentionStep final : public LibraryStep {
   struct Run {
     Heads q, k, v, out;
     Mask mask;
-    const float* keys = nullptr; // transposed
+    const float* keys = nullptr;  // transposed
     float* logsumexp = nullptr;
   };
 
@@ -70,7 +70,7 @@ class AttentionStep final : public LibraryStep {
     std::fill(sums, sums + rows * s.f, 0.0f);
     std::fill(top, top + rows, kLowest);
     std::fill(total, total + rows, 0.0f);
-    int64_t last = 0; // the last key that some row sees
+    int64_t last = 0;  // the last key that some row sees
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = r0 + i, h = g * s.repeat + r / s.l, l = r % s.l;
       widen(run.q.at(b, h, l), run.q.dtype, s.e, s.scale, q + i * s.e);
@@ -110,7 +110,7 @@ class AttentionStep final : public LibraryStep {
     }
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = r0 + i, h = g * s.repeat + r / s.l, l = r % s.l;
-      scale_row(sums + i * s.f, s.f, total[i] > 0 ? 1 / total[i] : total[i] == 0 ? 0 : total[i]); // NaN stays
+      scale_row(sums + i * s.f, s.f, total[i] > 0 ? 1 / total[i] : total[i] == 0 ? 0 : total[i]);  // NaN stays
       narrow(sums + i * s.f, s.f, const_cast<void*>(run.out.at(b, h, l)), run.out.dtype);
       if (run.logsumexp != nullptr) {
         const auto& strides = call_.writes[1].strides;
@@ -127,7 +127,7 @@ bool has_rows(const Operand& o, c10::ScalarType t) {
   return o.dtype == t && o.sizes.size() == 4 && (o.strides[3] == 1 || o.sizes[3] == 1);
 }
 
-} // namespace
+}  // namespace
 
 AttentionShape attention_shape(const LibraryCall& call, const Operand& q, const Operand& k, const Operand& v) {
   AttentionShape s;
@@ -210,27 +210,27 @@ void mask_row(const AttentionShape& shape, const Mask& mask, int64_t b, int64_t 
 
 bool attention_supported(const LibraryCall& call) {
   const bool backward = call.primitive == Primitive::kAttentionBackward;
-  const size_t first = backward ? 1 : 0; // of q, k, v, mask
+  const size_t first = backward ? 1 : 0;  // of q, k, v, mask
   const Operand &q = call.reads[first], &k = call.reads[first + 1], &v = call.reads[first + 2], &mask = call.reads[first + 3];
   const c10::ScalarType t = q.dtype;
   if ((t != c10::ScalarType::Float && t != c10::ScalarType::BFloat16) || !has_rows(q, t) || !has_rows(k, t) || !has_rows(v, t) ||
-      !has_rows(call.writes[0], t) || k.sizes[1] == 0 || q.sizes[1] % k.sizes[1] != 0 || k.sizes[1] != v.sizes[1] || q.sizes[0] != k.sizes[0] ||
-      numel(k) == 0) {
+      !has_rows(call.writes[0], t) || k.sizes[1] == 0 || q.sizes[1] % k.sizes[1] != 0 || k.sizes[1] != v.sizes[1] ||
+      q.sizes[0] != k.sizes[0] || numel(k) == 0) {
     return false;
   }
-  if (present(mask) && (mask.sizes.size() > 4 ||
-                        (mask.dtype != c10::ScalarType::Bool && mask.dtype != c10::ScalarType::Float && mask.dtype != c10::ScalarType::BFloat16))) {
+  if (present(mask) && (mask.sizes.size() > 4 || (mask.dtype != c10::ScalarType::Bool && mask.dtype != c10::ScalarType::Float &&
+                                                  mask.dtype != c10::ScalarType::BFloat16))) {
     return false;
   }
   if (!backward) {
     return call.writes.size() < 2 || !present(call.writes[1]) || call.writes[1].dtype == c10::ScalarType::Float;
   }
   return has_rows(call.reads[0], t) && has_rows(call.reads[5], t) && has_rows(call.writes[1], t) && has_rows(call.writes[2], t) &&
-      call.reads[6].dtype == c10::ScalarType::Float;
+         call.reads[6].dtype == c10::ScalarType::Float;
 }
 
 std::unique_ptr<Step> make_attention(const LibraryCall& call, const Constants&) {
   return std::make_unique<AttentionStep>(call);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -12,8 +12,8 @@ namespace torch_hpu::kernels {
 // Rows of the score matrix are (head of the group, l): heads that share a key and value are rows of one product, so that decoding
 // with grouped heads reads each key once. Row r of group g is head g * repeat + r / L at l = r % L.
 struct AttentionShape {
-  int64_t b, h, g, l, s, e, f; // batch, heads, groups, queries, keys, widths of key and value
-  int64_t repeat; // heads per group
+  int64_t b, h, g, l, s, e, f;  // batch, heads, groups, queries, keys, widths of key and value
+  int64_t repeat;               // heads per group
   bool causal;
   float scale;
 
@@ -59,4 +59,4 @@ void mask_row(const AttentionShape& shape, const Mask& mask, int64_t b, int64_t 
 
 bool attention_supported(const LibraryCall& call);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

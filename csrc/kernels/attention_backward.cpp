@@ -22,9 +22,16 @@ class AttentionBackwardStep final : public LibraryStep {
   void execute(const Invocation& invocation) const override {
     const AttentionShape& s = shape_;
     auto heads = [&](const Operand& o) { return Heads(o, invocation); };
-    const Run run{heads(call_.reads[0]), heads(call_.reads[1]), heads(call_.reads[2]), heads(call_.reads[3]), heads(call_.reads[5]),
-                  Mask(call_.reads[4], invocation), reinterpret_cast<const float*>(address(call_.reads[6], invocation)),
-                  heads(call_.writes[0]), heads(call_.writes[1]), heads(call_.writes[2])};
+    const Run run{heads(call_.reads[0]),
+                  heads(call_.reads[1]),
+                  heads(call_.reads[2]),
+                  heads(call_.reads[3]),
+                  heads(call_.reads[5]),
+                  Mask(call_.reads[4], invocation),
+                  reinterpret_cast<const float*>(address(call_.reads[6], invocation)),
+                  heads(call_.writes[0]),
+                  heads(call_.writes[1]),
+                  heads(call_.writes[2])};
     at::parallel_for(0, s.b * s.g, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         group(run, i / s.g, i % s.g);
@@ -71,8 +78,8 @@ class AttentionBackwardStep final : public LibraryStep {
   void group(const Run& run, int64_t b, int64_t g) const {
     const AttentionShape& s = shape_;
     Rows rows = load_rows(run, b, g);
-    std::vector<float> keys(static_cast<size_t>(s.e * kKeys)), values(static_cast<size_t>(s.f * kKeys)), p(kRows * kKeys), ds(kRows * kKeys),
-        grad_k(static_cast<size_t>(kKeys * s.e)), grad_v(static_cast<size_t>(kKeys * s.f));
+    std::vector<float> keys(static_cast<size_t>(s.e * kKeys)), values(static_cast<size_t>(s.f * kKeys)), p(kRows * kKeys),
+        ds(kRows * kKeys), grad_k(static_cast<size_t>(kKeys * s.e)), grad_v(static_cast<size_t>(kKeys * s.f));
     const TileKernel by_rows = tile_by_rows(c10::ScalarType::Float);
     for (int64_t s0 = 0; s0 < s.s; s0 += kKeys) {
       const int64_t n = std::min(kKeys, s.s - s0);
@@ -83,7 +90,7 @@ class AttentionBackwardStep final : public LibraryStep {
       for (int64_t r0 = 0; r0 < s.rows(); r0 += kRows) {
         const int64_t m = std::min(kRows, s.rows() - r0);
         if (s.causal && s.repeat == 1 && r0 + m <= s0) {
-          continue; // no row of the block sees a key of the block
+          continue;  // no row of the block sees a key of the block
         }
         const float *q = rows.q.data() + r0 * s.e, *grad_out = rows.grad_out.data() + r0 * s.f;
         by_rows({m, n, s.e, q, s.e, 1, keys.data(), kKeys, 1, p.data(), kKeys});
@@ -94,7 +101,7 @@ class AttentionBackwardStep final : public LibraryStep {
           scale_row(prow, n, s.scale);
           mask_row(s, run.mask, b, g * s.repeat + r / s.l, r % s.l, s0, n, prow);
           const float logsumexp = rows.logsumexp[static_cast<size_t>(r)], delta = rows.delta[static_cast<size_t>(r)];
-          if (logsumexp == -std::numeric_limits<float>::infinity()) { // a row that sees nothing
+          if (logsumexp == -std::numeric_limits<float>::infinity()) {  // a row that sees nothing
             std::fill(prow, prow + n, 0.0f);
             std::fill(drow, drow + n, 0.0f);
             continue;
@@ -106,7 +113,8 @@ class AttentionBackwardStep final : public LibraryStep {
         }
         by_rows({n, s.f, m, p.data(), 1, kKeys, grad_out, s.f, 1, grad_v.data(), s.f, true});
         by_rows({n, s.e, m, ds.data(), 1, kKeys, q, s.e, 1, grad_k.data(), s.e, true});
-        tile_by_rows(run.k.dtype)({m, s.e, n, ds.data(), kKeys, 1, run.k.at(b, g, s0), run.k.strides[2], 1, rows.grad_q.data() + r0 * s.e, s.e, true});
+        tile_by_rows(run.k.dtype)(
+            {m, s.e, n, ds.data(), kKeys, 1, run.k.at(b, g, s0), run.k.strides[2], 1, rows.grad_q.data() + r0 * s.e, s.e, true});
       }
       for (int64_t j = 0; j < n; ++j) {
         narrow(grad_k.data() + j * s.e, s.e, const_cast<void*>(run.grad_k.at(b, g, s0 + j)), run.grad_k.dtype);
@@ -122,10 +130,10 @@ class AttentionBackwardStep final : public LibraryStep {
   AttentionShape shape_;
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<Step> make_attention_backward(const LibraryCall& call, const Constants&) {
   return std::make_unique<AttentionBackwardStep>(call);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -21,9 +21,9 @@ using torch::jit::Stack;
 
 // Scores and their parts, in float (double for double): what forward and backward of attention share.
 struct Attention {
-  at::Tensor q, k, v; // [B, H, L, E], [B, H, S, E], [B, H, S, F]
+  at::Tensor q, k, v;  // [B, H, L, E], [B, H, S, E], [B, H, S, F]
   double scale;
-  at::Tensor scores; // [B, H, L, S]
+  at::Tensor scores;  // [B, H, L, S]
 
   Attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& bias, bool causal,
             std::optional<double> given_scale) {
@@ -57,8 +57,9 @@ at::Tensor tensor_or_undefined(const c10::IValue& v) {
 // (query, key, value, attn_bias?, dropout_p, is_causal, return_debug_mask, scale?)
 void attention(Stack& stack) {
   const at::Tensor query = stack[0].toTensor();
-  TORCH_CHECK_NOT_IMPLEMENTED(stack[4].toDouble() == 0, "[scaled_dot_product_attention] the fused form has no dropout: got dropout_p=",
-                              stack[4].toDouble(), ", expected 0");
+  TORCH_CHECK_NOT_IMPLEMENTED(stack[4].toDouble() == 0,
+                              "[scaled_dot_product_attention] the fused form has no dropout: got dropout_p=", stack[4].toDouble(),
+                              ", expected 0");
   const Attention a(query, stack[1].toTensor(), stack[2].toTensor(), tensor_or_undefined(stack[3]), stack[5].toBool(),
                     stack[7].isNone() ? std::nullopt : std::optional<double>(stack[7].toDouble()));
   const at::Tensor logsumexp = at::logsumexp(a.scores, -1);
@@ -69,7 +70,7 @@ void attention(Stack& stack) {
 }
 
 // Sums the heads that share one key.
-at::Tensor fold_heads(const at::Tensor& grad, const at::Tensor& like) { // [B, H, S, E] -> [B, G, S, E]
+at::Tensor fold_heads(const at::Tensor& grad, const at::Tensor& like) {  // [B, H, S, E] -> [B, G, S, E]
   const int64_t groups = like.size(1);
   return grad.unflatten(1, {groups, grad.size(1) / groups}).sum(2).to(like.scalar_type());
 }
@@ -95,7 +96,7 @@ void attention_backward(Stack& stack) {
                 fold_heads(at::matmul(p.transpose(-2, -1), grad_out), value), grad_bias};
 }
 
-} // namespace
+}  // namespace
 
 Composite find_composite(std::string_view name) {
   static const std::unordered_map<std::string_view, Composite> table{
@@ -106,4 +107,4 @@ Composite find_composite(std::string_view name) {
   return it == table.end() ? nullptr : it->second;
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

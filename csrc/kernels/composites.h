@@ -13,4 +13,4 @@ using Composite = void (*)(torch::jit::Stack&);
 // The composite of an op by name ("aten::..."), or null.
 Composite find_composite(std::string_view name);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -62,7 +62,7 @@ void join(std::ostream& out, const List& list, F print_one) {
   }
 }
 
-} // namespace
+}  // namespace
 
 LibraryStep::LibraryStep(const LibraryCall& call) : name_(kernels::name(call.primitive)) {
   for (const PostOp& p : call.post_ops) {
@@ -118,4 +118,4 @@ std::unique_ptr<Step> make_step(const LibraryCall& call, const std::vector<bool>
   return row(call.primitive).make(call, constant_reads);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -13,10 +13,10 @@ namespace torch_hpu::kernels {
 
 // A tensor in memory as a step reads or writes it: address = buffers[buffer] + (offset + offsets[dynamic]) * itemsize.
 struct Operand {
-  uint32_t buffer = ir::kNone; // kNone: an optional operand left out
+  uint32_t buffer = ir::kNone;  // kNone: an optional operand left out
   c10::ScalarType dtype = c10::ScalarType::Float;
-  int64_t offset = 0; // elements, constant
-  uint32_t dynamic = ir::kNone; // WindowId whose run-time offset (elements) is added; kNone: none
+  int64_t offset = 0;            // elements, constant
+  uint32_t dynamic = ir::kNone;  // WindowId whose run-time offset (elements) is added; kNone: none
   ir::DimVector sizes;
   ir::DimVector strides;
 };
@@ -30,20 +30,20 @@ enum class Primitive : uint8_t {
   // ATen's convolution. reads: input, weight, bias?; writes: out
   // ints: n = spatial dims, stride[n], padding[n], dilation[n], output_padding[n], transposed, groups
   kConvolution,
-  kConvolutionBackwardInput, // reads: grad_output, weight; writes: grad_input; ints as above
-  kConvolutionBackwardWeight, // reads: grad_output, input; writes: grad_weight; ints as above
+  kConvolutionBackwardInput,   // reads: grad_output, weight; writes: grad_input; ints as above
+  kConvolutionBackwardWeight,  // reads: grad_output, input; writes: grad_weight; ints as above
   // scaled dot-product attention without a score matrix in memory. q[B,H,L,E] k[B,G,S,E] v[B,G,S,F] (H a multiple of G)
   // reads: q, k, v, mask? (bool or additive, broadcastable to [B,H,L,S]); writes: out[B,H,L,F], logsumexp?[B,H,L] (float)
   // ints: causal; floats: scale
   kAttention,
-  kAttentionBackward, // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q, grad_k, grad_v
+  kAttentionBackward,  // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q, grad_k, grad_v
   // reads: input; writes: out, indices (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode
   kMaxPool,
-  kMaxPoolBackward, // reads: grad_output, indices; writes: grad_input
-  kAvgPool, // reads: input; writes: out; ints: n, kernel[n], stride[n], padding[n], ceil_mode, count_include_pad, divisor (0: none)
-  kAvgPoolBackward, // reads: grad_output; writes: grad_input; ints as kAvgPool
-  kAdaptiveAvgPool, // reads: input; writes: out; ints: n
-  kAdaptiveAvgPoolBackward, // reads: grad_output; writes: grad_input; ints: n
+  kMaxPoolBackward,  // reads: grad_output, indices; writes: grad_input
+  kAvgPool,  // reads: input; writes: out; ints: n, kernel[n], stride[n], padding[n], ceil_mode, count_include_pad, divisor (0: none)
+  kAvgPoolBackward,          // reads: grad_output; writes: grad_input; ints as kAvgPool
+  kAdaptiveAvgPool,          // reads: input; writes: out; ints: n
+  kAdaptiveAvgPoolBackward,  // reads: grad_output; writes: grad_input; ints: n
   // out = zeros; out[indices[i], :] += grad[i, :] (skipping padding_idx). reads: grad [I, D], indices [I]; writes: out [V, D]
   // ints: padding_idx (-1: none), scale_grad_by_freq
   kEmbeddingBackward,
@@ -58,8 +58,8 @@ enum class Primitive : uint8_t {
 struct PostOp {
   enum class Kind : uint8_t { kRelu, kGeluErf, kGeluTanh, kSilu, kSigmoid, kTanh, kScale, kAdd, kMul };
   Kind kind = Kind::kRelu;
-  uint32_t operand = 0; // kAdd, kMul: index in reads (a tensor broadcastable to the output), appended behind the roles above
-  double value = 1; // kScale
+  uint32_t operand = 0;  // kAdd, kMul: index in reads (a tensor broadcastable to the output), appended behind the roles above
+  double value = 1;      // kScale
 };
 
 struct LibraryCall {
@@ -85,4 +85,4 @@ bool can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& ope
 // writes (constant_reads[i] true) may be packed and kept per Invocation::tags, see Note [Packed weights].
 std::unique_ptr<Step> make_step(const LibraryCall& call, const std::vector<bool>& constant_reads);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -74,8 +74,8 @@ void merge_batches(MatmulProblem& p) {
 void fold_batches_into_rows(MatmulProblem& p) {
   while (!p.batch.empty() && p.b.batch.back() == 0) {
     const auto sides = sides_of(p);
-    const bool fits = std::all_of(sides.begin(), sides.end(),
-                                  [&](const Side* s) { return s == &p.b || p.m == 1 || s->batch.back() == s->row * p.m; });
+    const bool fits =
+        std::all_of(sides.begin(), sides.end(), [&](const Side* s) { return s == &p.b || p.m == 1 || s->batch.back() == s->row * p.m; });
     if (!fits) {
       return;
     }
@@ -100,7 +100,7 @@ void transpose(MatmulProblem& p) {
 
 struct Canonical {
   MatmulProblem problem;
-  bool transposed = false; // a and b have changed places
+  bool transposed = false;  // a and b have changed places
 };
 
 Canonical canonical(const LibraryCall& call) {
@@ -224,7 +224,7 @@ class MatmulStep final : public LibraryStep {
         p.extras.push_back(address(call_.reads[op.operand], invocation));
       }
     }
-    std::shared_ptr<const std::byte> packed; // keeps the copy during the run
+    std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (kernel_->packed_bytes() > 0 && invocation.tags != nullptr) {
       const int64_t offset = static_cast<const std::byte*>(p.b) - invocation.buffers[b.buffer];
       packed = packed_weight(invocation.tags[b.buffer], offset, packed_layout_, kernel_->packed_bytes(),
@@ -269,11 +269,11 @@ class MatmulStep final : public LibraryStep {
   LibraryCall call_;
   bool empty_ = false;
   bool transposed_ = false;
-  std::unique_ptr<MatmulKernel> kernel_; // null: always by ATen
+  std::unique_ptr<MatmulKernel> kernel_;  // null: always by ATen
   uint32_t packed_layout_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 int64_t MatmulProblem::batches() const {
   int64_t n = 1;
@@ -335,11 +335,11 @@ bool matmul_can_fuse(const LibraryCall& call, const PostOp& post_op, const Opera
   }
   const Operand& out = call.writes[0];
   return broadcasts_to(operand, out) && operand.buffer != out.buffer &&
-      (operand.dtype == out.dtype || (operand.dtype == c10::ScalarType::Float && out.dtype != c10::ScalarType::Double));
+         (operand.dtype == out.dtype || (operand.dtype == c10::ScalarType::Float && out.dtype != c10::ScalarType::Double));
 }
 
 std::unique_ptr<Step> make_matmul(const LibraryCall& call, const Constants& constants) {
   return std::make_unique<MatmulStep>(call, constants);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -16,25 +16,25 @@ struct Side {
 
 // out[b, m, n] = f(sum over k of a[b, m, k] * b[b, k, n]): batch dims are merged as far as strides allow, out.col is 1.
 struct MatmulProblem {
-  struct Extra { // the bias (first, an addition) and the post-ops, in order
+  struct Extra {  // the bias (first, an addition) and the post-ops, in order
     PostOp::Kind kind = PostOp::Kind::kAdd;
-    double value = 1; // kScale
-    bool tensor = false; // reads `side` of its own pointer
+    double value = 1;     // kScale
+    bool tensor = false;  // reads `side` of its own pointer
     c10::ScalarType dtype = c10::ScalarType::Float;
     Side side;
   };
-  c10::ScalarType dtype = c10::ScalarType::Float; // of a, b and out
+  c10::ScalarType dtype = c10::ScalarType::Float;  // of a, b and out
   ir::DimVector batch;
   int64_t m = 1, n = 1, k = 1;
   Side a, b, out;
   std::vector<Extra> extras;
-  bool accumulate = false; // out += instead of out =
+  bool accumulate = false;  // out += instead of out =
 
   int64_t batches() const;
   double flops() const {
     return 2.0 * static_cast<double>(batches()) * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   }
-  std::string key() const; // equal problems have equal keys
+  std::string key() const;  // equal problems have equal keys
 };
 
 // Coordinates of the i-th batch, and where a side's matrix of it begins (elements).
@@ -58,14 +58,14 @@ struct MatmulPointers {
   const void* a = nullptr;
   const void* b = nullptr;
   void* out = nullptr;
-  const void* packed_b = nullptr; // b as the kernel's pack() made it, or null
-  c10::SmallVector<const void*, 4> extras; // one per tensor extra, in order
+  const void* packed_b = nullptr;           // b as the kernel's pack() made it, or null
+  c10::SmallVector<const void*, 4> extras;  // one per tensor extra, in order
 };
 
 class MatmulKernel {
  public:
   virtual ~MatmulKernel() = default;
-  virtual void run(const MatmulPointers& p) const = 0; // any number of threads at a time
+  virtual void run(const MatmulPointers& p) const = 0;  // any number of threads at a time
   virtual const char* name() const = 0;
 
   // Kernels that like b in a layout of their own: its size (0: as it is), and the way there.
@@ -76,12 +76,12 @@ class MatmulKernel {
 };
 
 // Each returns null when it cannot solve the problem.
-std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& problem, bool pack_b); // onednn_matmul.cpp
-std::unique_ptr<MatmulKernel> make_tile_matmul(const MatmulProblem& problem); // matmul_tile.cpp
-std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& problem); // matmul_blas.cpp
+std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& problem, bool pack_b);  // onednn_matmul.cpp
+std::unique_ptr<MatmulKernel> make_tile_matmul(const MatmulProblem& problem);                 // matmul_tile.cpp
+std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& problem);                 // matmul_blas.cpp
 
 // The fastest of the kernels, found by timing where the problem is small enough for that to be cheap; equal problems are timed once.
 // constant_b: b may be packed.
-std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& problem, bool constant_b); // matmul_choice.cpp
+std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& problem, bool constant_b);  // matmul_choice.cpp
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

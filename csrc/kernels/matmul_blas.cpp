@@ -7,8 +7,8 @@
 #include "csrc/kernels/post_ops.h"
 
 extern "C" {
-void sgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k, const float* alpha, const float* a, const int* lda,
-            const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
+void sgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
+            const int* lda, const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
 void dgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k, const double* alpha, const double* a,
             const int* lda, const double* b, const int* ldb, const double* beta, double* c, const int* ldc);
 }
@@ -38,7 +38,8 @@ bool leading(const Side& side, int64_t rows, int64_t cols, Leading& out) {
   if (!by_rows && !by_cols) {
     return false;
   }
-  const int64_t stride = by_rows ? (rows == 1 ? std::max<int64_t>(cols, 1) : side.row) : (cols == 1 ? std::max<int64_t>(rows, 1) : side.col);
+  const int64_t stride =
+      by_rows ? (rows == 1 ? std::max<int64_t>(cols, 1) : side.row) : (cols == 1 ? std::max<int64_t>(rows, 1) : side.col);
   if (stride > std::numeric_limits<int>::max()) {
     return false;
   }
@@ -80,7 +81,7 @@ class BlasMatmul final : public MatmulKernel {
   Leading a_, b_, out_;
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& p) {
   Leading a{}, b{}, out{};
@@ -98,4 +99,4 @@ std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& p) {
   return nullptr;
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

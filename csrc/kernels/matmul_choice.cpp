@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kTimedFlops = 4e8;
 constexpr int64_t kTimedBytes = int64_t{32} << 20;
-constexpr double kPackedGain = 0.95; // a packed copy must pay for its memory
+constexpr double kPackedGain = 0.95;  // a packed copy must pay for its memory
 
 int64_t span_bytes(const MatmulProblem& p, const Side& side, int64_t rows, int64_t cols, c10::ScalarType dtype) {
   int64_t last = (rows - 1) * side.row + (cols - 1) * side.col;
@@ -101,10 +101,10 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
   return winner;
 }
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
-  static std::mutex mutex; // also keeps timings apart
+  static std::mutex mutex;  // also keeps timings apart
   static auto* known = new std::unordered_map<std::string, size_t>;
   const std::string key = p.key() + (constant_b ? 'c' : 'v');
   size_t choice = kNoCandidate;
@@ -121,4 +121,4 @@ std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constan
   return choice == kNoCandidate ? nullptr : kCandidates[choice](p);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

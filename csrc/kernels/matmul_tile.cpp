@@ -13,8 +13,8 @@
 namespace torch_hpu::kernels {
 namespace {
 
-constexpr int64_t kMaxRows = 64; // beyond, blocking for caches wins
-constexpr double kFlopsPerThread = 200e3; // about the cost of waking another thread
+constexpr int64_t kMaxRows = 64;           // beyond, blocking for caches wins
+constexpr double kFlopsPerThread = 200e3;  // about the cost of waking another thread
 
 class TileMatmul final : public MatmulKernel {
  public:
@@ -105,11 +105,11 @@ class TileMatmul final : public MatmulKernel {
   TileKernel kernel_;
   int64_t batches_;
   bool direct_;
-  int64_t block_ = 64, blocks_ = 1; // columns of out that one task computes
+  int64_t block_ = 64, blocks_ = 1;  // columns of out that one task computes
   bool serial_ = true;
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<MatmulKernel> make_tile_matmul(const MatmulProblem& p) {
   const bool wide = p.dtype == c10::ScalarType::Float;
@@ -124,4 +124,4 @@ std::unique_ptr<MatmulKernel> make_tile_matmul(const MatmulProblem& p) {
   return std::make_unique<TileMatmul>(p, columns ? tile_by_columns(p.dtype) : tile_by_rows(p.dtype));
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -32,7 +32,7 @@ bool agree(c10::IntArrayRef sizes, c10::IntArrayRef a, const dnnl::memory::dims&
   return true;
 }
 
-} // namespace
+}  // namespace
 
 dnnl::engine& engine() {
   static auto* instance = new dnnl::engine(dnnl::engine::kind::cpu, 0);
@@ -53,10 +53,12 @@ bool has_dtype(c10::ScalarType t) {
   auto probe = [](c10::ScalarType dtype) {
     try {
       const auto x = any({1, 16, 8, 8}, dtype), w = any({16, 16, 3, 3}, dtype), y = any({1, 16, 6, 6}, dtype);
-      const dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, x, w,
-                                                              y, {1, 1}, {0, 0}, {0, 0});
-      dnnl::convolution_backward_data::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0}, forward);
-      dnnl::convolution_backward_weights::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0}, forward);
+      const dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training,
+                                                              dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0});
+      dnnl::convolution_backward_data::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0},
+                                                      forward);
+      dnnl::convolution_backward_weights::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0},
+                                                         forward);
       dnnl::matmul::primitive_desc(engine(), any({16, 16}, dtype), any({16, 16}, dtype), any({16, 16}, dtype));
       return true;
     } catch (const dnnl::error&) {
@@ -216,4 +218,4 @@ void Reorder::run(const void* from, void* to) const {
   primitive_->run({from, to});
 }
 
-} // namespace torch_hpu::kernels::onednn
+}  // namespace torch_hpu::kernels::onednn

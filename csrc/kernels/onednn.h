@@ -13,9 +13,9 @@
 namespace torch_hpu::kernels::onednn {
 
 dnnl::engine& engine();
-dnnl::stream& stream(); // of this thread
+dnnl::stream& stream();  // of this thread
 
-dnnl::memory::data_type data_type(c10::ScalarType t); // float, bfloat16, half
+dnnl::memory::data_type data_type(c10::ScalarType t);  // float, bfloat16, half
 
 // Whether matrix products, convolutions and their backwards exist for a dtype on this machine.
 bool has_dtype(c10::ScalarType t);
@@ -38,7 +38,7 @@ dnnl::primitive_attr attributes(const dnnl::post_ops& ops = {});
 class Primitive {
  public:
   struct Argument {
-    int id; // DNNL_ARG_...
+    int id;  // DNNL_ARG_...
     dnnl::memory::desc desc;
   };
   Primitive(const dnnl::primitive& primitive, std::vector<Argument> arguments, const dnnl::memory::desc& scratchpad);
@@ -74,4 +74,4 @@ class Reorder {
   std::unique_ptr<Primitive> primitive_;
 };
 
-} // namespace torch_hpu::kernels::onednn
+}  // namespace torch_hpu::kernels::onednn

@@ -14,13 +14,13 @@ using onednn::Layout;
 using onednn::Plan;
 
 constexpr Layout kLayouts[] = {Layout::kAny, Layout::kChannelsLast, Layout::kAsInMemory};
-constexpr double kTimedFlops = 2e10; // beyond, oneDNN's own choice
+constexpr double kTimedFlops = 2e10;  // beyond, oneDNN's own choice
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Layout layout) {
   try {
     return std::make_unique<Plan>(c, layout);
   } catch (const dnnl::error&) {
-    return nullptr; // no such implementation
+    return nullptr;  // no such implementation
   }
 }
 
@@ -71,7 +71,7 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
 }
 
 size_t choose(const std::string& key, const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
-  static std::mutex mutex; // also keeps timings apart
+  static std::mutex mutex;  // also keeps timings apart
   static auto* known = new std::unordered_map<std::string, size_t>;
   std::lock_guard<std::mutex> lock(mutex);
   auto it = known->find(key);
@@ -99,7 +99,8 @@ std::string key_of(LibraryCall call, bool constant_weights) {
 
 class ConvolutionStep final : public LibraryStep {
  public:
-  ConvolutionStep(const LibraryCall& call, const Constants& constants) : LibraryStep(call), call_(call), empty_(numel(call.writes[0]) == 0) {
+  ConvolutionStep(const LibraryCall& call, const Constants& constants)
+      : LibraryStep(call), call_(call), empty_(numel(call.writes[0]) == 0) {
     if (empty_) {
       return;
     }
@@ -142,7 +143,7 @@ class ConvolutionStep final : public LibraryStep {
         addresses.push_back(address(call_.reads[p.operand], invocation));
       }
     }
-    std::shared_ptr<const std::byte> packed; // keeps the copy during the run
+    std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (may_pack_ && invocation.tags != nullptr) {
       const int64_t offset = static_cast<const std::byte*>(second) - invocation.buffers[call_.reads[1].buffer];
       packed = packed_weight(invocation.tags[call_.reads[1].buffer], offset, packed_layout_, plan_->packed_bytes(),
@@ -159,7 +160,7 @@ class ConvolutionStep final : public LibraryStep {
   uint32_t packed_layout_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 bool convolution_supported(const LibraryCall& call) {
   const int64_t n = call.ints.at(0);
@@ -210,4 +211,4 @@ std::unique_ptr<Step> make_convolution(const LibraryCall& call, const Constants&
   return std::make_unique<ConvolutionStep>(call, constants);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -37,7 +37,7 @@ bool plain(const Side& side, int64_t rows, int64_t cols) {
 // A row that all rows of out share.
 bool is_row(const MatmulProblem& p, const MatmulProblem::Extra& e) {
   return e.kind == PostOp::Kind::kAdd && e.side.row == 0 && e.side.col == 1 && p.n > 1 &&
-      std::all_of(e.side.batch.begin(), e.side.batch.end(), [](int64_t s) { return s == 0; });
+         std::all_of(e.side.batch.begin(), e.side.batch.end(), [](int64_t s) { return s == 0; });
 }
 
 class OnednnMatmul final : public MatmulKernel {
@@ -77,7 +77,7 @@ class OnednnMatmul final : public MatmulKernel {
  private:
   struct Description {
     dnnl::matmul::primitive_desc pd;
-    std::vector<onednn::Primitive::Argument> arguments; // in the order of run()
+    std::vector<onednn::Primitive::Argument> arguments;  // in the order of run()
   };
 
   Description describe(const memory::desc& b) const {
@@ -121,12 +121,12 @@ class OnednnMatmul final : public MatmulKernel {
   MatmulProblem p_;
   memory::desc b_;
   std::unique_ptr<onednn::Primitive> plain_;
-  memory::desc packed_b_; // zero: nothing better than b as it lies
-  mutable std::once_flag once_; // the packed primitive is made when the first packed copy is there
+  memory::desc packed_b_;        // zero: nothing better than b as it lies
+  mutable std::once_flag once_;  // the packed primitive is made when the first packed copy is there
   mutable std::unique_ptr<onednn::Primitive> packed_;
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& p, bool pack_b) {
   if (!onednn::has_dtype(p.dtype) || !plain(p.a, p.m, p.k) || !plain(p.b, p.k, p.n) || p.batch.size() > 4) {
@@ -140,8 +140,8 @@ std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& p, bool pa
   try {
     return std::make_unique<OnednnMatmul>(p, pack_b);
   } catch (const dnnl::error&) {
-    return nullptr; // no implementation on this machine
+    return nullptr;  // no implementation on this machine
   }
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

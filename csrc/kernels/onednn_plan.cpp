@@ -8,7 +8,7 @@ namespace {
 using dnnl::memory;
 using Direction = kernels::Primitive;
 
-struct Geometry { // the ints of a call
+struct Geometry {  // the ints of a call
   size_t n;
   c10::ArrayRef<int64_t> stride, padding, dilation;
   bool transposed;
@@ -74,11 +74,11 @@ memory::desc operand_desc(const Operand& o, size_t rank) {
   return desc(sizes, strides, o.dtype);
 }
 
-} // namespace
+}  // namespace
 
 double Convolution::flops() const {
   const memory::dims w = weights.desc.get_dims();
-  const memory::dims moving = transposed ? src.desc.get_dims() : dst.desc.get_dims(); // every weight of a group meets each of its points
+  const memory::dims moving = transposed ? src.desc.get_dims() : dst.desc.get_dims();  // every weight of a group meets each of its points
   double f = 2;
   for (int64_t s : w) {
     f *= static_cast<double>(s);
@@ -184,8 +184,9 @@ Plan::Plan(const Convolution& c, Layout layout) {
     const auto direct = dnnl::algorithm::convolution_direct;
     if (c.direction == Direction::kConvolution) {
       const auto inference = dnnl::prop_kind::forward_inference;
-      const auto pd = c.bias.desc.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
-                                            : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+      const auto pd = c.bias.desc.is_zero()
+                          ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                          : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
       finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
       return;
     }
@@ -205,8 +206,9 @@ Plan::Plan(const Convolution& c, Layout layout) {
   const auto direct = dnnl::algorithm::deconvolution_direct;
   if (c.direction == Direction::kConvolution) {
     const auto inference = dnnl::prop_kind::forward_inference;
-    const auto pd = c.bias.desc.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
-                                          : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+    const auto pd = c.bias.desc.is_zero()
+                        ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                        : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
     finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
     return;
   }
@@ -251,4 +253,4 @@ void Plan::pack(const void* weights, void* packed) const {
   ports_[1].reorder->run(weights, packed);
 }
 
-} // namespace torch_hpu::kernels::onednn
+}  // namespace torch_hpu::kernels::onednn

@@ -9,12 +9,12 @@ namespace torch_hpu::kernels::onednn {
 
 // A convolution call in oneDNN's terms.
 struct Convolution {
-  Primitive::Argument src, weights, bias, dst; // layouts as in memory; bias.desc zero: none. Ids of the direction (DIFF_SRC ...)
+  Primitive::Argument src, weights, bias, dst;  // layouts as in memory; bias.desc zero: none. Ids of the direction (DIFF_SRC ...)
   kernels::Primitive direction = kernels::Primitive::kConvolution;
   bool transposed = false;
   dnnl::memory::dims strides, dilates, padding_l, padding_r;
   std::vector<PostOp> post_ops;
-  std::vector<dnnl::memory::desc> operands; // of the post-ops that read a tensor
+  std::vector<dnnl::memory::desc> operands;  // of the post-ops that read a tensor
 
   double flops() const;
 };
@@ -40,9 +40,9 @@ class Plan {
   void pack(const void* weights, void* packed) const;
 
  private:
-  struct Port { // an argument whose layout differs inside the primitive
-    std::unique_ptr<Reorder> reorder; // null: bound directly
-    size_t workspace = 0; // its place there
+  struct Port {                        // an argument whose layout differs inside the primitive
+    std::unique_ptr<Reorder> reorder;  // null: bound directly
+    size_t workspace = 0;              // its place there
   };
   void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
 
@@ -54,4 +54,4 @@ class Plan {
   std::unique_ptr<Primitive> primitive_;
 };
 
-} // namespace torch_hpu::kernels::onednn
+}  // namespace torch_hpu::kernels::onednn

@@ -15,7 +15,7 @@ namespace torch_hpu::kernels {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kIdle = std::chrono::seconds(5); // a copy not used for so long may make room for another
+constexpr auto kIdle = std::chrono::seconds(5);  // a copy not used for so long may make room for another
 
 struct Key {
   uint64_t memory;
@@ -32,16 +32,16 @@ struct KeyHash {
 
 struct Entry {
   uint64_t version = 0;
-  size_t nbytes = 0; // of `bytes`; 0: the version was seen once
+  size_t nbytes = 0;  // of `bytes`; 0: the version was seen once
   std::shared_ptr<const std::byte> bytes;
   Clock::time_point used;
-  std::list<Key>::iterator place; // in Store::order
+  std::list<Key>::iterator place;  // in Store::order
 };
 
 struct Store {
   std::mutex mutex;
   std::unordered_map<Key, Entry, KeyHash> entries;
-  std::list<Key> order; // most recently used first
+  std::list<Key> order;  // most recently used first
   size_t total = 0;
   size_t limit;
 
@@ -71,11 +71,11 @@ struct Store {
 };
 
 Store& store() {
-  static auto* instance = new Store; // worker threads may ask until the process ends
+  static auto* instance = new Store;  // worker threads may ask until the process ends
   return *instance;
 }
 
-} // namespace
+}  // namespace
 
 void AlignedFree::operator()(std::byte* p) const noexcept {
   std::free(p);
@@ -160,4 +160,4 @@ size_t packed_limit() {
   return store().limit;
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -19,7 +19,7 @@ struct AlignedFree {
   void operator()(std::byte* p) const noexcept;
 };
 using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
-AlignedBytes aligned_bytes(size_t nbytes); // 64-byte aligned
+AlignedBytes aligned_bytes(size_t nbytes);  // 64-byte aligned
 
 // A number for a packed layout, equal for equal descriptions (source geometry, target layout).
 uint32_t layout_id(const std::string& description);
@@ -32,4 +32,4 @@ std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t off
 void set_packed_limit(size_t nbytes);
 size_t packed_limit();
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

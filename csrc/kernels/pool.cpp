@@ -16,8 +16,8 @@ namespace torch_hpu::kernels {
 namespace {
 
 struct Range {
-  int64_t begin, end; // input indices, inside the input
-  int64_t count; // for the divisor of an average: with padding where that counts
+  int64_t begin, end;  // input indices, inside the input
+  int64_t count;       // for the divisor of an average: with padding where that counts
 };
 
 // A tensor as [B, C, D, H, W].
@@ -27,7 +27,7 @@ struct View {
 
 View view_of(const Operand& o, size_t n) {
   View v;
-  const size_t lead = o.sizes.size() - n; // [C] or [B, C]
+  const size_t lead = o.sizes.size() - n;  // [C] or [B, C]
   for (size_t d = 0; d < lead; ++d) {
     v.sizes[2 - lead + d] = o.sizes[d];
     v.strides[2 - lead + d] = o.strides[d];
@@ -43,16 +43,16 @@ template <typename T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 struct Pool {
-  View small, large; // the pooled side and the side that is pooled (of a backward: of their gradients)
+  View small, large;  // the pooled side and the side that is pooled (of a backward: of their gradients)
   std::array<std::vector<Range>, 3> ranges;
-  std::array<int64_t, 3> stride{1, 1, 1}, padding{0, 0, 0}, dilation{1, 1, 1}, kernel{1, 1, 1}; // as called (not of adaptive pooling)
-  int64_t divisor = 0; // 0: the ranges' counts
+  std::array<int64_t, 3> stride{1, 1, 1}, padding{0, 0, 0}, dilation{1, 1, 1}, kernel{1, 1, 1};  // as called (not of adaptive pooling)
+  int64_t divisor = 0;                                                                           // 0: the ranges' counts
 };
 
 Pool describe(const LibraryCall& call) {
   const auto n = static_cast<size_t>(call.ints[0]);
   const bool backward = call.primitive == Primitive::kMaxPoolBackward || call.primitive == Primitive::kAvgPoolBackward ||
-      call.primitive == Primitive::kAdaptiveAvgPoolBackward;
+                        call.primitive == Primitive::kAdaptiveAvgPoolBackward;
   Pool p;
   p.small = view_of(backward ? call.reads[0] : call.writes[0], n);
   p.large = view_of(backward ? call.writes[0] : call.reads[0], n);
@@ -134,20 +134,23 @@ HPU_INLINE void take_max(const T* row, int64_t step, int64_t n, int32_t index, i
   }
 }
 template <typename T>
-__attribute__((optimize("O3"))) void take_max_base(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best, int32_t* where) {
+__attribute__((optimize("O3"))) void take_max_base(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best,
+                                                   int32_t* where) {
   take_max(row, step, n, index, index_step, best, where);
 }
 template <typename T>
-HPU_AVX2 __attribute__((optimize("O3"))) void take_max_avx2(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best,
-                                                           int32_t* where) {
-  step == 1 ? take_max(row, 1, n, index, index_step, best, where)
-            : step == 2 ? take_max(row, 2, n, index, index_step, best, where) : take_max(row, step, n, index, index_step, best, where);
+HPU_AVX2 __attribute__((optimize("O3"))) void take_max_avx2(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step,
+                                                            T* best, int32_t* where) {
+  step == 1   ? take_max(row, 1, n, index, index_step, best, where)
+  : step == 2 ? take_max(row, 2, n, index, index_step, best, where)
+              : take_max(row, step, n, index, index_step, best, where);
 }
 template <typename T>
-HPU_AVX512 __attribute__((optimize("O3"))) void take_max_avx512(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best,
-                                                               int32_t* where) {
-  step == 1 ? take_max(row, 1, n, index, index_step, best, where)
-            : step == 2 ? take_max(row, 2, n, index, index_step, best, where) : take_max(row, step, n, index, index_step, best, where);
+HPU_AVX512 __attribute__((optimize("O3"))) void take_max_avx512(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step,
+                                                                T* best, int32_t* where) {
+  step == 1   ? take_max(row, 1, n, index, index_step, best, where)
+  : step == 2 ? take_max(row, 2, n, index, index_step, best, where)
+              : take_max(row, step, n, index, index_step, best, where);
 }
 
 template <typename T>
@@ -165,7 +168,7 @@ void max_pool(const Pool& p, const View& where, const T* in, T* out, int64_t* in
         const int64_t od = r / p.small.sizes[3], oh = r % p.small.sizes[3];
         const Range &rd = p.ranges[0][static_cast<size_t>(od)], &rh = p.ranges[1][static_cast<size_t>(oh)];
         std::fill(best.begin(), best.end(), -std::numeric_limits<T>::infinity());
-        for (int64_t w = 0; w < width; ++w) { // a window of -inf names its first element
+        for (int64_t w = 0; w < width; ++w) {  // a window of -inf names its first element
           index[static_cast<size_t>(w)] =
               static_cast<int32_t>((rd.begin * x.sizes[3] + rh.begin) * x.sizes[4] + p.ranges[2][static_cast<size_t>(w)].begin);
         }
@@ -181,7 +184,8 @@ void max_pool(const Pool& p, const View& where, const T* in, T* out, int64_t* in
               }
               const int64_t w = first * stride + shift;
               take(plane + d * x.strides[2] + h * x.strides[3] + w * x.strides[4], stride * x.strides[4], end - first,
-                   static_cast<int32_t>((d * x.sizes[3] + h) * x.sizes[4] + w), static_cast<int32_t>(stride), best.data() + first, index.data() + first);
+                   static_cast<int32_t>((d * x.sizes[3] + h) * x.sizes[4] + w), static_cast<int32_t>(stride), best.data() + first,
+                   index.data() + first);
             }
           }
         }
@@ -205,7 +209,7 @@ template <typename T, typename F>
 void each_zeroed_task(const View& v, T* data, F f) {
   each_task(v, [&](int64_t b, int64_t c0, int64_t c1) {
     const int64_t points = v.sizes[2] * v.sizes[3] * v.sizes[4], n = c1 - c0;
-    thread_local std::vector<Wide<T>> sums; // [points, channels]: rounded once at the end
+    thread_local std::vector<Wide<T>> sums;  // [points, channels]: rounded once at the end
     sums.assign(static_cast<size_t>(points * n), 0);
     f(b, c0, c1, sums.data());
     for (int64_t i = 0; i < points; ++i) {
@@ -271,7 +275,8 @@ void avg_pool(const Pool& p, const T* in, T* out) {
       }
       const Wide<T> by = divisor<T>(p, rd, rh, rw);
       for (int64_t c = 0; c < n; ++c) {
-        out[b * p.small.strides[0] + (c0 + c) * p.small.strides[1] + offset(p.small, at)] = static_cast<T>(sums[static_cast<size_t>(c)] / by);
+        out[b * p.small.strides[0] + (c0 + c) * p.small.strides[1] + offset(p.small, at)] =
+            static_cast<T>(sums[static_cast<size_t>(c)] / by);
       }
     });
   });
@@ -332,7 +337,8 @@ class PoolStep final : public LibraryStep {
                         wanted ? reinterpret_cast<int64_t*>(address(call_.writes[1], invocation)) : nullptr);
       }
       case Primitive::kMaxPoolBackward:
-        return max_pool_backward(pool_, view_of(call_.reads[1], n), in, reinterpret_cast<const int64_t*>(address(call_.reads[1], invocation)), out);
+        return max_pool_backward(pool_, view_of(call_.reads[1], n), in,
+                                 reinterpret_cast<const int64_t*>(address(call_.reads[1], invocation)), out);
       case Primitive::kAvgPool:
       case Primitive::kAdaptiveAvgPool:
         return avg_pool(pool_, in, out);
@@ -345,22 +351,24 @@ class PoolStep final : public LibraryStep {
   Pool pool_;
 };
 
-} // namespace
+}  // namespace
 
 bool pool_supported(const LibraryCall& call) {
   const Operand &in = call.reads[0], &out = call.writes[0];
   const int64_t n = call.ints.at(0), rank = static_cast<int64_t>(in.sizes.size());
   const c10::ScalarType t = out.dtype;
-  int64_t points = 1; // indices inside a plane are counted in 32 bits
+  int64_t points = 1;  // indices inside a plane are counted in 32 bits
   for (size_t d = in.sizes.size() - static_cast<size_t>(std::min(n, rank)); d < in.sizes.size(); ++d) {
     points *= in.sizes[d];
   }
-  const bool floating = t == c10::ScalarType::Float || t == c10::ScalarType::Double || t == c10::ScalarType::BFloat16 || t == c10::ScalarType::Half;
-  return floating && points < int64_t{1} << 31 && in.dtype == t && n >= 1 && n <= 3 && (rank == n + 1 || rank == n + 2) && out.sizes.size() == in.sizes.size();
+  const bool floating =
+      t == c10::ScalarType::Float || t == c10::ScalarType::Double || t == c10::ScalarType::BFloat16 || t == c10::ScalarType::Half;
+  return floating && points < int64_t{1} << 31 && in.dtype == t && n >= 1 && n <= 3 && (rank == n + 1 || rank == n + 2) &&
+         out.sizes.size() == in.sizes.size();
 }
 
 std::unique_ptr<Step> make_pool(const LibraryCall& call, const Constants&) {
   return std::make_unique<PoolStep>(call);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

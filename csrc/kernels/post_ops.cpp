@@ -68,7 +68,7 @@ void apply(const MatmulProblem& problem, c10::ArrayRef<const void*> pointers, c1
       combine_any(e, row, n, pointers[next++], offset);
     } else if (e.kind == PostOp::Kind::kRelu) {
       for (int64_t j = 0; j < n; ++j) {
-        row[j] = row[j] < 0 ? T(0) : row[j]; // NaN stays
+        row[j] = row[j] < 0 ? T(0) : row[j];  // NaN stays
       }
     } else if (e.kind == PostOp::Kind::kScale) {
       for (int64_t j = 0; j < n; ++j) {
@@ -82,7 +82,7 @@ void apply(const MatmulProblem& problem, c10::ArrayRef<const void*> pointers, c1
   }
 }
 
-} // namespace
+}  // namespace
 
 void apply_extras(const MatmulProblem& problem, c10::ArrayRef<const void*> pointers, c10::ArrayRef<int64_t> batch, int64_t m, int64_t n0,
                   float* row, int64_t n) {
@@ -94,4 +94,4 @@ void apply_extras(const MatmulProblem& problem, c10::ArrayRef<const void*> point
   apply(problem, pointers, batch, m, n0, row, n);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

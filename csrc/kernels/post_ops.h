@@ -13,4 +13,4 @@ void apply_extras(const MatmulProblem& problem, c10::ArrayRef<const void*> point
 void apply_extras(const MatmulProblem& problem, c10::ArrayRef<const void*> pointers, c10::ArrayRef<int64_t> batch, int64_t m, int64_t n0,
                   double* row, int64_t n);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -87,7 +87,7 @@ void from_uniform(const Draw& d, F f) {
   }
 }
 
-void uniform(const Draw& d) { // (self, from, to)
+void uniform(const Draw& d) {  // (self, from, to)
   const double low = d.args[1].toDouble(), high = d.args[2].toDouble();
   from_uniform(d, [=](auto u) {
     using T = decltype(u);
@@ -95,7 +95,7 @@ void uniform(const Draw& d) { // (self, from, to)
   });
 }
 
-void exponential(const Draw& d) { // (self, lambd)
+void exponential(const Draw& d) {  // (self, lambd)
   const double lambda = d.args[1].toDouble();
   from_uniform(d, [=](auto u) { return static_cast<decltype(u)>(-std::log1p(-static_cast<double>(u)) / lambda); });
 }
@@ -108,18 +108,17 @@ at::Tensor standard_normal(const Draw& d, c10::IntArrayRef sizes) {
     return generate<double>(sizes, [&](size_t i) { return box_muller(u[2 * i], u[2 * i + 1]); });
   }
   const std::vector<float> u = d.uniform_floats(2 * n);
-  return generate<float>(sizes, [&](size_t i) {
-    return static_cast<float>(box_muller(static_cast<double>(u[2 * i]), static_cast<double>(u[2 * i + 1])));
-  });
+  return generate<float>(
+      sizes, [&](size_t i) { return static_cast<float>(box_muller(static_cast<double>(u[2 * i]), static_cast<double>(u[2 * i + 1]))); });
 }
 
-void normal(const Draw& d) { // (self, mean, std)
+void normal(const Draw& d) {  // (self, mean, std)
   const double std = d.args[2].toDouble();
   TORCH_CHECK(std >= 0, "[normal] got std=", std, ", expected std >= 0");
   d.out[0].copy_(standard_normal(d, d.out[0].sizes()).mul_(std).add_(d.args[1].toDouble()));
 }
 
-void bernoulli_p(const Draw& d) { // (self, p)
+void bernoulli_p(const Draw& d) {  // (self, p)
   const double p = d.args[1].toDouble();
   TORCH_CHECK(0 <= p && p <= 1, "[bernoulli] got p=", p, ", expected a number between 0 and 1");
   const std::vector<float> u = d.uniform_floats(d.out[0].numel());
@@ -135,15 +134,15 @@ void bernoulli_by(const Draw& d, const at::Tensor& probability) {
   d.out[0].copy_(generate<float>(p.sizes(), [&](size_t i) { return static_cast<double>(u[i]) < at[i] ? 1.0f : 0.0f; }));
 }
 
-void bernoulli_self(const Draw& d) { // (self: the probabilities)
+void bernoulli_self(const Draw& d) {  // (self: the probabilities)
   bernoulli_by(d, d.args[0].toTensor());
 }
 
-void bernoulli_tensor(const Draw& d) { // (self, p)
+void bernoulli_tensor(const Draw& d) {  // (self, p)
   bernoulli_by(d, d.args[1].toTensor());
 }
 
-void dropout(const Draw& d) { // (input, p, train?) -> (output, mask)
+void dropout(const Draw& d) {  // (input, p, train?) -> (output, mask)
   const at::Tensor& x = d.args[0].toTensor();
   const bool train = d.args[2].isNone() || d.args[2].toBool();
   const double keep = train ? 1 - d.args[1].toDouble() : 1;
@@ -201,17 +200,17 @@ int64_t largest(c10::ScalarType t) {
   }
 }
 
-void random_full(const Draw& d) { // (self)
+void random_full(const Draw& d) {  // (self)
   integers(d, 0, static_cast<uint64_t>(largest(d.dtype())) + 1);
 }
 
-void random_to(const Draw& d) { // (self, to)
+void random_to(const Draw& d) {  // (self, to)
   const int64_t to = d.args[1].toInt();
   TORCH_CHECK(to > 0, "[random_] got to=", to, ", expected a number above 0");
   integers(d, 0, static_cast<uint64_t>(to));
 }
 
-void random_from(const Draw& d) { // (self, from, to?)
+void random_from(const Draw& d) {  // (self, from, to?)
   const int64_t from = d.args[1].toInt();
   if (d.args[2].isNone()) {
     integers(d, from, static_cast<uint64_t>(largest(d.dtype())) - static_cast<uint64_t>(from) + 1);
@@ -222,12 +221,13 @@ void random_from(const Draw& d) { // (self, from, to?)
   integers(d, from, static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
 }
 
-void randperm(const Draw& d) { // (n)
+void randperm(const Draw& d) {  // (n)
   const auto n = static_cast<size_t>(d.args[0].toInt());
   const std::vector<uint64_t> keys = d.bits(static_cast<int64_t>(n));
   std::vector<int64_t> order(n);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return keys[static_cast<size_t>(a)] < keys[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return keys[static_cast<size_t>(a)] < keys[static_cast<size_t>(b)]; });
   d.out[0].copy_(generate<int64_t>(d.out[0].sizes(), [&](size_t i) { return order[i]; }));
 }
 
@@ -235,22 +235,15 @@ using Rule = void (*)(const Draw&);
 
 const std::unordered_map<std::string_view, Rule>& rules() {
   static const std::unordered_map<std::string_view, Rule> table{
-      {"aten::uniform", uniform},
-      {"aten::normal_functional", normal},
-      {"aten::exponential", exponential},
-      {"aten::bernoulli", bernoulli_self},
-      {"aten::bernoulli.p", bernoulli_p},
-      {"aten::bernoulli.Tensor", bernoulli_tensor},
-      {"aten::native_dropout", dropout},
-      {"aten::random", random_full},
-      {"aten::random.to", random_to},
-      {"aten::random.from", random_from},
-      {"aten::randperm", randperm},
+      {"aten::uniform", uniform},          {"aten::normal_functional", normal}, {"aten::exponential", exponential},
+      {"aten::bernoulli", bernoulli_self}, {"aten::bernoulli.p", bernoulli_p},  {"aten::bernoulli.Tensor", bernoulli_tensor},
+      {"aten::native_dropout", dropout},   {"aten::random", random_full},       {"aten::random.to", random_to},
+      {"aten::random.from", random_from},  {"aten::randperm", randperm},
   };
   return table;
 }
 
-} // namespace
+}  // namespace
 
 bool is_random(std::string_view name) {
   return rules().count(name) != 0;
@@ -262,4 +255,4 @@ void run_random(std::string_view name, const RandomStream& stream, c10::ArrayRef
   it->second({stream, args, out});
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

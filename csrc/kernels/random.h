@@ -20,4 +20,4 @@ bool is_random(std::string_view name);
 // return i into out[i], cast to its dtype; an undefined out[i] is skipped. All arguments are read before anything is stored.
 void run_random(std::string_view name, const RandomStream& stream, c10::ArrayRef<c10::IValue> args, c10::ArrayRef<at::Tensor> out);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

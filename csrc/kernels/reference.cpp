@@ -132,7 +132,7 @@ class ReferenceStep final : public Step {
     enum class Kind : uint8_t { kTensor, kTensorList, kOptionalTensorList, kNumber, kFloat, kScalarTensor };
     Kind kind;
     uint32_t position;
-    uint32_t first = 0; // slot, or first item
+    uint32_t first = 0;  // slot, or first item
     uint32_t count = 0;
     ir::ScalarId scalar = ir::kNone;
     ir::ScalarCategory category = ir::ScalarCategory::kInt;
@@ -169,8 +169,8 @@ class ReferenceStep final : public Step {
         break;
       case ir::Arg::Kind::kWindowList:
         patch.kind = type.castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::OptionalType
-            ? Patch::Kind::kOptionalTensorList
-            : Patch::Kind::kTensorList;
+                         ? Patch::Kind::kOptionalTensorList
+                         : Patch::Kind::kTensorList;
         patch.first = static_cast<uint32_t>(items_.size());
         patch.count = arg.count;
         for (uint32_t k = 0; k < arg.count; ++k) {
@@ -180,9 +180,9 @@ class ReferenceStep final : public Step {
         break;
       case ir::Arg::Kind::kScalar:
       case ir::Arg::Kind::kScalarTensor:
-        patch.kind = arg.kind == ir::Arg::Kind::kScalarTensor ? Patch::Kind::kScalarTensor
-            : type.kind() == c10::TypeKind::NumberType        ? Patch::Kind::kNumber
-                                                              : Patch::Kind::kFloat;
+        patch.kind = arg.kind == ir::Arg::Kind::kScalarTensor   ? Patch::Kind::kScalarTensor
+                     : type.kind() == c10::TypeKind::NumberType ? Patch::Kind::kNumber
+                                                                : Patch::Kind::kFloat;
         patch.scalar = arg.index;
         patch.category = graph.scalars[arg.index].category;
         patch.dtype = arg.dtype;
@@ -292,20 +292,20 @@ class ReferenceStep final : public Step {
   const ir::OpInfo* op_;
   bool mutating_;
   ir::ScalarId rng_;
-  Stack template_; // constants in place, the rest filled by patches_
+  Stack template_;  // constants in place, the rest filled by patches_
   std::vector<Patch> patches_;
-  std::vector<Slot> slots_; // of arguments first
+  std::vector<Slot> slots_;  // of arguments first
   size_t reads_ = 0;
-  std::vector<uint32_t> items_; // slots of list items, or kNone
-  c10::SmallVector<uint32_t, 2> writes_; // slots, or kNone
+  std::vector<uint32_t> items_;           // slots of list items, or kNone
+  c10::SmallVector<uint32_t, 2> writes_;  // slots, or kNone
   Composite composite_ = nullptr;
   mutable std::atomic<Direct> direct_{Direct::kNo};
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<Step> make_reference_step(const ir::Graph& graph, const ir::Node& node) {
   return std::make_unique<ReferenceStep>(graph, node);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

@@ -12,4 +12,4 @@ namespace torch_hpu::kernels {
 // A step that runs `node` of `graph` on the calling thread. Copies what it needs of both.
 std::unique_ptr<Step> make_reference_step(const ir::Graph& graph, const ir::Node& node);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

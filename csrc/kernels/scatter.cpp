@@ -78,9 +78,9 @@ void with_type(c10::ScalarType t, F f) {
 }
 
 bool has_type(c10::ScalarType t) {
-  return c10::isIntegralType(t, true) ? t != c10::ScalarType::UInt16 && t != c10::ScalarType::UInt32 && t != c10::ScalarType::UInt64
-                                      : t == c10::ScalarType::Float || t == c10::ScalarType::Double || t == c10::ScalarType::BFloat16 ||
-          t == c10::ScalarType::Half;
+  return c10::isIntegralType(t, true)
+             ? t != c10::ScalarType::UInt16 && t != c10::ScalarType::UInt32 && t != c10::ScalarType::UInt64
+             : t == c10::ScalarType::Float || t == c10::ScalarType::Double || t == c10::ScalarType::BFloat16 || t == c10::ScalarType::Half;
 }
 
 template <typename T>
@@ -196,7 +196,8 @@ class ScatterAddStep final : public LibraryStep {
         T* o = to + walk.offset(out.strides);
         for (int64_t k = 0; k < length; ++k) {
           const int64_t at = i[k * index.strides[dim]];
-          TORCH_CHECK_INDEX(at >= 0 && at < limit, "[scatter_add] index ", at, " is out of bounds for dimension ", dim, " with size ", limit);
+          TORCH_CHECK_INDEX(at >= 0 && at < limit, "[scatter_add] index ", at, " is out of bounds for dimension ", dim, " with size ",
+                            limit);
           add(o[at * out.strides[dim]], s[k * src.strides[dim]]);
         }
       }
@@ -226,7 +227,7 @@ class IndexPutStep final : public LibraryStep {
         slices_.push_back(d);
       }
     }
-    const size_t before = adjacent ? first : 0; // slice dims in front of the indexed shape
+    const size_t before = adjacent ? first : 0;  // slice dims in front of the indexed shape
     for (size_t i = 0; i < before; ++i) {
       shape_.push_back(out.sizes[slices_[i]]);
     }
@@ -324,23 +325,23 @@ bool is_index(const Operand& o) {
   return o.dtype == c10::ScalarType::Long || o.dtype == c10::ScalarType::Int;
 }
 
-} // namespace
+}  // namespace
 
 bool scatter_supported(const LibraryCall& call) {
   const Operand& out = call.writes[0];
   switch (call.primitive) {
     case Primitive::kEmbeddingBackward:
       return c10::isFloatingType(out.dtype) && has_type(out.dtype) && call.reads[0].dtype == out.dtype && is_index(call.reads[1]) &&
-          !call.reads[0].sizes.empty() && out.sizes.size() == 2;
+             !call.reads[0].sizes.empty() && out.sizes.size() == 2;
     case Primitive::kScatterAdd:
-      return has_type(out.dtype) && call.reads[0].dtype == c10::ScalarType::Long && call.reads[1].dtype == out.dtype && !out.sizes.empty() &&
-          call.reads[0].sizes.size() == out.sizes.size() && call.reads[1].sizes.size() == out.sizes.size();
+      return has_type(out.dtype) && call.reads[0].dtype == c10::ScalarType::Long && call.reads[1].dtype == out.dtype &&
+             !out.sizes.empty() && call.reads[0].sizes.size() == out.sizes.size() && call.reads[1].sizes.size() == out.sizes.size();
     default: {
       bool any = false;
       for (size_t i = 1; i <= out.sizes.size() && i < call.reads.size(); ++i) {
         any = any || present(call.reads[i]);
         if (present(call.reads[i]) && !is_index(call.reads[i])) {
-          return false; // a mask selects as many elements as its data say
+          return false;  // a mask selects as many elements as its data say
         }
       }
       return any && has_type(out.dtype) && call.reads[0].dtype == out.dtype;
@@ -359,4 +360,4 @@ std::unique_ptr<Step> make_scatter(const LibraryCall& call, const Constants&) {
   }
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

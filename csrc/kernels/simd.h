@@ -15,9 +15,10 @@ enum class Isa : uint8_t { kBase, kAvx2, kAvx512 };
 
 inline Isa host_isa() {
   static const Isa isa = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-          __builtin_cpu_supports("avx512vl")
-      ? Isa::kAvx512
-      : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Isa::kAvx2 : Isa::kBase;
+                                 __builtin_cpu_supports("avx512vl")
+                             ? Isa::kAvx512
+                         : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Isa::kAvx2
+                                                                                           : Isa::kBase;
   return isa;
 }
 
@@ -33,7 +34,7 @@ struct Vec {
   typedef float f32 __attribute__((vector_size(W * 4)));
   typedef int32_t i32 __attribute__((vector_size(W * 4)));
   typedef uint16_t u16 __attribute__((vector_size(W * 2)));
-  typedef float f32_any __attribute__((vector_size(W * 4), aligned(4), may_alias)); // in memory, any alignment
+  typedef float f32_any __attribute__((vector_size(W * 4), aligned(4), may_alias));  // in memory, any alignment
   typedef uint16_t u16_any __attribute__((vector_size(W * 2), aligned(2), may_alias));
 };
 
@@ -103,7 +104,7 @@ HPU_INLINE void exp(typename Vec<W>::f32& x) {
   const F in = x;
   F y = in > 88.72283f ? F{} + 88.72283f : in;
   y = y < -87.33654f ? F{} - 87.33654f : y;
-  const F magic = F{} + 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+  const F magic = F{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const F n = (y * 1.44269504f + magic) - magic;
   F r = y - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
@@ -113,7 +114,7 @@ HPU_INLINE void exp(typename Vec<W>::f32& x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  const I half = __builtin_convertvector(n, I) >> 1, rest = __builtin_convertvector(n, I) - half; // 2^n in two steps: n may be 128
+  const I half = __builtin_convertvector(n, I) >> 1, rest = __builtin_convertvector(n, I) - half;  // 2^n in two steps: n may be 128
   p = p * reinterpret_cast<F>((half + 127) << 23);
   p = p * reinterpret_cast<F>((rest + 127) << 23);
   p = in < -87.33654f ? F{} : p;
@@ -121,4 +122,4 @@ HPU_INLINE void exp(typename Vec<W>::f32& x) {
   x = in != in ? in : p;
 }
 
-} // namespace torch_hpu::kernels::simd
+}  // namespace torch_hpu::kernels::simd

@@ -47,7 +47,7 @@ class LibraryStep : public Step {
   virtual void execute(const Invocation& invocation) const = 0;
 
  private:
-  std::string name_; // "matmul", with post-ops "matmul_add_relu"
+  std::string name_;  // "matmul", with post-ops "matmul_add_relu"
 };
 
 using Constants = std::vector<bool>;
@@ -80,4 +80,4 @@ std::unique_ptr<Step> make_attention_backward(const LibraryCall& call, const Con
 bool scatter_supported(const LibraryCall& call);
 std::unique_ptr<Step> make_scatter(const LibraryCall& call, const Constants& constants);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

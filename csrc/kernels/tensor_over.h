@@ -29,4 +29,4 @@ inline at::Tensor tensor_over(const Operand& o, const Invocation& invocation) {
   return tensor_over(address(o, invocation), extent * static_cast<int64_t>(c10::elementSize(o.dtype)), o.dtype, o.sizes, o.strides, 0);
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

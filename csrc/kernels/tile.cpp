@@ -94,7 +94,7 @@ HPU_INLINE void by_rows(const Tile& t) {
   if (n == t.n) {
     return;
   }
-  if (t.n >= W) { // the last vector overlaps the one before
+  if (t.n >= W) {  // the last vector overlaps the one before
     rows_panel<T, W, 1>(t, t.n - W, t.n - n);
     return;
   }
@@ -114,7 +114,7 @@ HPU_INLINE void by_rows(const Tile& t) {
   }
 }
 
-template <typename T, int W, int MR, int NR> // NR: 4 or 1
+template <typename T, int W, int MR, int NR>  // NR: 4 or 1
 HPU_INLINE void dots_block(const Tile& t, int64_t m0, int64_t n0) {
   typename Vec<W>::f32 acc[MR][NR];
 #pragma GCC unroll 8
@@ -320,7 +320,7 @@ void transpose(const T* src, int64_t rows, int64_t cols, int64_t src_row, float*
   }
 }
 
-} // namespace
+}  // namespace
 
 TileKernel tile_by_rows(c10::ScalarType b) {
   if (b == c10::ScalarType::Float) {
@@ -372,4 +372,4 @@ void transpose_block(const void* src, c10::ScalarType dtype, int64_t rows, int64
   }
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

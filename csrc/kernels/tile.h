@@ -29,10 +29,10 @@ TileKernel tile_by_columns(c10::ScalarType b);
 // y[i] = exp(y[i] - shift); returns the sum. Exact zero for -inf.
 float exp_and_sum(float* y, int64_t n, float shift);
 
-float row_max(const float* y, int64_t n); // NaN may or may not be seen
+float row_max(const float* y, int64_t n);  // NaN may or may not be seen
 void scale_row(float* y, int64_t n, float factor);
 
 // dst[j, i] = src[i, j] for a [rows, cols] block of float or bfloat16; leading strides in elements.
 void transpose_block(const void* src, c10::ScalarType dtype, int64_t rows, int64_t cols, int64_t src_row, float* dst, int64_t dst_row);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

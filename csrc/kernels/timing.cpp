@@ -26,7 +26,7 @@ void repeat_pattern(std::byte* to, size_t nbytes) {
   }
 }
 
-} // namespace
+}  // namespace
 
 AlignedBytes noise(size_t nbytes, c10::ScalarType dtype) {
   AlignedBytes bytes = aligned_bytes(nbytes);
@@ -59,4 +59,4 @@ double fastest_run(const std::function<void()>& run, int runs) {
   return best;
 }
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

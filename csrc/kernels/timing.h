@@ -15,4 +15,4 @@ AlignedBytes noise(size_t nbytes, c10::ScalarType dtype);
 // Seconds of the fastest of at least `runs` runs (more while a millisecond lasts, 50 at most), after one to warm up.
 double fastest_run(const std::function<void()>& run, int runs);
 
-} // namespace torch_hpu::kernels
+}  // namespace torch_hpu::kernels

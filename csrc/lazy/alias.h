@@ -9,4 +9,4 @@ namespace torch_hpu::lazy {
 // The alias keeps the bytes alive. `cause`: why the host needs them.
 at::Tensor cpu_alias(const at::Tensor& tensor, const char* cause);
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

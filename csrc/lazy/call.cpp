@@ -89,7 +89,7 @@ void append_constant(Words& words, const c10::IValue& value) {
   }
 }
 
-} // namespace
+}  // namespace
 
 Call::Call(const ir::OpInfo& op) : op(&op) {
   words.push_back(op.id);
@@ -133,8 +133,8 @@ void Call::tensor(const at::Tensor& tensor) {
   arg.index = add_window(tensor);
   const ir::Window& w = windows.back();
   arg.wrapped = tensor.unsafeGetTensorImpl()->is_wrapped_number();
-  words.push_back(head(Tag::kTensor, static_cast<uint64_t>(w.dtype),
-                       static_cast<uint64_t>(w.conj) | w.neg << 1 | arg.wrapped << 2, w.sizes.size()));
+  words.push_back(
+      head(Tag::kTensor, static_cast<uint64_t>(w.dtype), static_cast<uint64_t>(w.conj) | w.neg << 1 | arg.wrapped << 2, w.sizes.size()));
   words.append(w.sizes.begin(), w.sizes.end());
   words.append(w.strides.begin(), w.strides.end());
 }
@@ -183,10 +183,9 @@ void Call::list_item(const at::Tensor& tensor) {
   }
   list_items.push_back(add_window(tensor));
   const ir::Window& w = windows.back();
-  words.push_back(head(Tag::kTensor, static_cast<uint64_t>(w.dtype), static_cast<uint64_t>(w.conj) | w.neg << 1,
-                       w.sizes.size()));
+  words.push_back(head(Tag::kTensor, static_cast<uint64_t>(w.dtype), static_cast<uint64_t>(w.conj) | w.neg << 1, w.sizes.size()));
   words.append(w.sizes.begin(), w.sizes.end());
   words.append(w.strides.begin(), w.strides.end());
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

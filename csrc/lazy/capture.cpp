@@ -22,7 +22,7 @@ std::unique_ptr<Trace> detach_capture(const Lock& lock, c10::Stream stream) {
   return closed;
 }
 
-} // namespace
+}  // namespace
 
 std::atomic<int>& capture_count() {
   static std::atomic<int> n{0};
@@ -58,9 +58,9 @@ void abort_capture(c10::Stream stream) noexcept {
   if (trace == nullptr) {
     return;
   }
-  const auto failure = std::make_shared<Failure>(Failure{std::make_exception_ptr(
-      c10::Error({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
-                 "[HPUGraph] this tensor was made in a capture that was aborted; it has no value"))});
+  const auto failure = std::make_shared<Failure>(
+      Failure{std::make_exception_ptr(c10::Error({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
+                                                 "[HPUGraph] this tensor was made in a capture that was aborted; it has no value"))});
   for (size_t b = 0; b < trace->memories.size(); ++b) {
     if (trace->graph.buffers[b].kind == ir::BufferKind::kLocal) {
       trace->memories[b]->failure = failure;
@@ -68,4 +68,4 @@ void abort_capture(c10::Stream stream) noexcept {
   }
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -27,4 +27,4 @@ std::unique_ptr<Trace> end_capture(c10::Stream stream);
 // Ends the capture and drops it; no-op when the stream is not capturing.
 void abort_capture(c10::Stream stream) noexcept;
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

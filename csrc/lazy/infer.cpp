@@ -17,7 +17,7 @@ struct Cache {
   std::unordered_multimap<uint64_t, Entry> entries;
 };
 
-constexpr size_t kCapacity = 1 << 16; // varying shapes must not grow memory for ever: a full cache starts anew
+constexpr size_t kCapacity = 1 << 16;  // varying shapes must not grow memory for ever: a full cache starts anew
 
 Cache& cache() {
   static auto* instance = new Cache;
@@ -33,7 +33,7 @@ void insert(const Call& call, uint64_t hash, std::shared_ptr<const Metas> metas)
   c.entries.emplace(hash, Entry{Words(call.words.begin(), call.words.end()), std::move(metas)});
 }
 
-} // namespace
+}  // namespace
 
 std::shared_ptr<const Metas> infer(const Call& call) {
   const uint64_t hash = hash_words(call.words.data(), call.words.size());
@@ -61,4 +61,4 @@ void learn(const Call& call, Metas metas) {
   insert(call, hash_words(call.words.data(), call.words.size()), std::make_shared<const Metas>(std::move(metas)));
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

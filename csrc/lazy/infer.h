@@ -17,4 +17,4 @@ std::shared_ptr<const Metas> infer(const Call& call);
 // Remembers what the call returned when it was run.
 void learn(const Call& call, Metas metas);
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -51,7 +51,7 @@ void execute(Trace& trace, runtime::TierPolicy policy) {
       std::rethrow_exception(memory.failure->error);
     }
     if (graph.buffers[b].kind == ir::BufferKind::kInput) {
-      memory.bind(); // only bytes that nobody ever defined are not bound yet
+      memory.bind();  // only bytes that nobody ever defined are not bound yet
     }
   }
   const std::shared_ptr<const Recipe> recipe = recipe_of(trace, policy);
@@ -104,16 +104,16 @@ void run_task(Trace& trace, const std::vector<Wait>& waits, runtime::TierPolicy 
   }
 }
 
-} // namespace
+}  // namespace
 
 runtime::TierPolicy tier_policy() {
   if (eager_mode()) {
     return runtime::TierPolicy::kGeneric;
   }
   const std::string& tier = options().tier;
-  return tier == "generic" ? runtime::TierPolicy::kGeneric
-      : tier == "compiled" ? runtime::TierPolicy::kCompiled
-                           : runtime::TierPolicy::kAuto;
+  return tier == "generic"    ? runtime::TierPolicy::kGeneric
+         : tier == "compiled" ? runtime::TierPolicy::kCompiled
+                              : runtime::TierPolicy::kAuto;
 }
 
 std::shared_ptr<const Recipe> recipe_of(const Trace& trace, runtime::TierPolicy policy) {
@@ -153,8 +153,7 @@ void launch(const Lock&, std::unique_ptr<Trace> trace, runtime::TierPolicy polic
     }
   }
   std::shared_ptr<Trace> shared = std::move(trace);
-  const uint64_t ticket = queue.enqueue(
-      [shared, waits = std::move(waits), policy] { run_task(*shared, waits, policy); }, wake);
+  const uint64_t ticket = queue.enqueue([shared, waits = std::move(waits), policy] { run_task(*shared, waits, policy); }, wake);
   for (size_t b = 0; b < shared->memories.size(); ++b) {
     Memory& memory = *shared->memories[b];
     memory.trace = nullptr;
@@ -172,7 +171,7 @@ void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, std::
   }
   auto& all = stream_errors();
   std::lock_guard<std::mutex> lock(all.mutex);
-  all.errors.try_emplace({stream.device_index(), stream.id()}, std::move(error)); // the first one is the one to report
+  all.errors.try_emplace({stream.device_index(), stream.id()}, std::move(error));  // the first one is the one to report
 }
 
 std::exception_ptr take_stream_error(c10::Stream stream) {
@@ -187,4 +186,4 @@ std::exception_ptr take_stream_error(c10::Stream stream) {
   return error;
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

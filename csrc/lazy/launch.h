@@ -24,4 +24,4 @@ void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, std::
 // A failure of the stream that nobody has seen yet, taken; null if none.
 std::exception_ptr take_stream_error(c10::Stream stream);
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -32,7 +32,7 @@ c10::DataPtr data_ptr_over(void* address, MemoryPtr memory) {
   return {address, memory.release(), &release, device};
 }
 
-} // namespace
+}  // namespace
 
 Memory::Memory(c10::DeviceIndex device, size_t nbytes)
     : device(device), id(next_id.fetch_add(1, std::memory_order_relaxed)), nbytes(nbytes) {}
@@ -72,12 +72,9 @@ c10::Storage make_storage(MemoryPtr memory) {
   const size_t nbytes = memory->nbytes;
   void* address = memory->bound ? memory->data : nbytes == 0 ? nullptr : sentinel();
   memory->observable.store(true, std::memory_order_relaxed);
-  auto storage = c10::make_intrusive<c10::StorageImpl>(
-      c10::StorageImpl::use_byte_size_t(),
-      static_cast<int64_t>(nbytes),
-      data_ptr_over(address, std::move(memory)),
-      device::device_allocator(),
-      /*resizable=*/true);
+  auto storage = c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), static_cast<int64_t>(nbytes),
+                                                       data_ptr_over(address, std::move(memory)), device::device_allocator(),
+                                                       /*resizable=*/true);
   storage->set_materializer(&materialize);
   return c10::Storage(std::move(storage));
 }
@@ -127,4 +124,4 @@ void rebind(c10::StorageImpl* storage, MemoryPtr memory) {
   arm(storage);
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

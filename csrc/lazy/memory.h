@@ -44,17 +44,17 @@ struct Memory : c10::intrusive_ptr_target {
   ~Memory() override;
 
   const c10::DeviceIndex device;
-  const uint64_t id; // never reused
+  const uint64_t id;  // never reused
   size_t nbytes;
-  std::atomic<bool> observable{true}; // some storage shows these bytes
+  std::atomic<bool> observable{true};  // some storage shows these bytes
   std::atomic<bool> escaped{false};
-  std::atomic<uint64_t> version{0}; // moves with each recorded or host write
+  std::atomic<uint64_t> version{0};  // moves with each recorded or host write
 
   // Guarded by the recording lock.
-  bool produced = false; // it has bytes, or a task that is queued will write them
-  Trace* trace = nullptr; // the open trace that reads or writes it, if any
-  ir::BufferId buffer = ir::kNone; // its number there
-  device::StreamQueue* queue = nullptr; // stream and ticket of the last task that uses it
+  bool produced = false;                 // it has bytes, or a task that is queued will write them
+  Trace* trace = nullptr;                // the open trace that reads or writes it, if any
+  ir::BufferId buffer = ir::kNone;       // its number there
+  device::StreamQueue* queue = nullptr;  // stream and ticket of the last task that uses it
   uint64_t last_use = 0;
 
   // Written by the task that owns the memory at that time (tickets order these), or under the recording lock when idle.
@@ -100,4 +100,4 @@ inline void arm(c10::StorageImpl* storage) {
 // Replaces what the storage shows by `memory` (resize_, set_): the old memory becomes unobservable.
 void rebind(c10::StorageImpl* storage, MemoryPtr memory);
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

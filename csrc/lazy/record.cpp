@@ -76,7 +76,7 @@ class Recording {
       ir::Window& w = call_.windows[i];
       const size_t known = g.buffers.size();
       w.buffer = trace_->buffer_of(memory, !reads);
-      if (w.buffer == known) { // its first use in this trace
+      if (w.buffer == known) {  // its first use in this trace
         arm(storage);
         trace_->defined_first[w.buffer] = !reads && writes && covers(w, memory->nbytes);
       }
@@ -217,12 +217,11 @@ uint64_t random_blocks(const Call& call, const Metas& metas) {
   return static_cast<uint64_t>(std::max<int64_t>(n, 1));
 }
 
-} // namespace
+}  // namespace
 
-at::Tensor make_tensor(c10::Storage storage, c10::ScalarType dtype, c10::IntArrayRef sizes, c10::IntArrayRef strides,
-                       int64_t offset) {
-  at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::scalarTypeToTypeMeta(dtype));
+at::Tensor make_tensor(c10::Storage storage, c10::ScalarType dtype, c10::IntArrayRef sizes, c10::IntArrayRef strides, int64_t offset) {
+  at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(std::move(storage), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                                               c10::scalarTypeToTypeMeta(dtype));
   tensor.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides, offset);
   return tensor;
 }
@@ -239,8 +238,7 @@ at::Tensor make_tensor(c10::DeviceIndex device, c10::ScalarType dtype, c10::IntA
   return make_tensor(make_storage(device, extent * c10::elementSize(dtype)), dtype, sizes, strides);
 }
 
-std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Destination> destinations,
-                               c10::DeviceIndex device) {
+std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Destination> destinations, c10::DeviceIndex device) {
   std::vector<at::Tensor> fresh(metas.size());
   c10::SmallVector<ir::WindowId, 2> written, unread;
   for (size_t i = 0; i < metas.size(); ++i) {
@@ -280,8 +278,7 @@ std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Des
   return fresh;
 }
 
-std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas,
-                                        c10::DeviceIndex device) {
+std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas, c10::DeviceIndex device) {
   std::vector<at::Tensor> fresh(metas.size());
   for (size_t i = 0; i < metas.size(); ++i) {
     if (metas[i].defined) {
@@ -309,8 +306,7 @@ std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> 
 }
 
 void record_copy(const at::Tensor& dst, const at::Tensor& src) {
-  static const ir::OpInfo& copy =
-      ir::op_info(c10::Dispatcher::singleton().findSchemaOrThrow("aten::copy", ""));
+  static const ir::OpInfo& copy = ir::op_info(c10::Dispatcher::singleton().findSchemaOrThrow("aten::copy", ""));
   Call call(copy);
   call.tensor(dst);
   call.tensor(src);
@@ -322,4 +318,4 @@ void record_copy(const at::Tensor& dst, const at::Tensor& src) {
   record(call, {meta}, Destination{0}, dst.device().index());
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

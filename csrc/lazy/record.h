@@ -9,8 +9,7 @@
 namespace torch_hpu::lazy {
 
 // A tensor of the hpu device over `storage`.
-at::Tensor make_tensor(c10::Storage storage, c10::ScalarType dtype, c10::IntArrayRef sizes, c10::IntArrayRef strides,
-                       int64_t offset = 0);
+at::Tensor make_tensor(c10::Storage storage, c10::ScalarType dtype, c10::IntArrayRef sizes, c10::IntArrayRef strides, int64_t offset = 0);
 // A fresh pending tensor with a storage of its own.
 at::Tensor make_tensor(c10::DeviceIndex device, c10::ScalarType dtype, c10::IntArrayRef sizes, c10::IntArrayRef strides);
 
@@ -26,10 +25,9 @@ struct Destination {
 std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Destination> destinations, c10::DeviceIndex device);
 
 // Records a call that writes `mutated` (windows of the call) itself, and returns fresh tensors with these metas.
-std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas,
-                                        c10::DeviceIndex device);
+std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas, c10::DeviceIndex device);
 
 // dst.copy_(src): both on hpu, src already expanded to dst's sizes.
 void record_copy(const at::Tensor& dst, const at::Tensor& src);
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -10,17 +10,17 @@ namespace {
 
 struct State {
   std::mutex mutex;
-  std::vector<std::unique_ptr<Trace>> traces; // few streams: a linear search beats a map
+  std::vector<std::unique_ptr<Trace>> traces;  // few streams: a linear search beats a map
 };
 
 State& state() {
-  static auto* instance = new State; // outlives static destructors of user code
+  static auto* instance = new State;  // outlives static destructors of user code
   return *instance;
 }
 
-thread_local int eager_scope = -1; // -1: no scope
+thread_local int eager_scope = -1;  // -1: no scope
 
-} // namespace
+}  // namespace
 
 Lock lock_recording() {
   return Lock(state().mutex);
@@ -72,4 +72,4 @@ bool eager_mode() {
   return eager_scope >= 0 ? eager_scope != 0 : !options().lazy;
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -27,6 +27,6 @@ std::vector<c10::Stream> streams_with_traces(const Lock&, c10::DeviceIndex devic
 // The calling thread's recording mode: 1 eager (each op runs at once on generic kernels), 0 lazy, -1 as TORCH_HPU_LAZY says. Returns the
 // mode before; scopes restore it.
 int exchange_eager_scope(int mode);
-bool eager_mode(); // of the calling thread
+bool eager_mode();  // of the calling thread
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

@@ -26,7 +26,7 @@ void throw_stream_error(c10::Stream stream) {
   }
 }
 
-} // namespace
+}  // namespace
 
 void install_gil_hooks(GilHooks hooks) {
   gil_hooks = hooks;
@@ -43,7 +43,7 @@ WithoutGil::~WithoutGil() {
 void flush_locked(const Lock& lock, c10::Stream stream, const char* cause, bool wake) {
   Trace* trace = find_open_trace(lock, stream);
   if (trace == nullptr || trace->capturing) {
-    return; // in a capture a flush is only a hint: one plan per graph
+    return;  // in a capture a flush is only a hint: one plan per graph
   }
   std::unique_ptr<Trace> closed = detach_trace(lock, stream);
   if (closed->empty()) {
@@ -124,11 +124,12 @@ void synchronize_device(c10::DeviceIndex device, const char* cause) {
 namespace {
 
 [[noreturn]] void throw_host_in_capture(const std::string& what) {
-  TORCH_CHECK(false, "[", what, "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not"
+  TORCH_CHECK(false, "[", what,
+              "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not"
               " exist before a replay. Move it out of the captured region.");
 }
 
-} // namespace
+}  // namespace
 
 void forbid_in_capture(const Memory* memory, const char* what) {
   if (memory->trace != nullptr && memory->trace->capturing) {
@@ -148,4 +149,4 @@ void forbid_host_in_capture(const std::string& what) {
   }
 }
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

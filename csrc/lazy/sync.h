@@ -29,7 +29,7 @@ void forbid_host_in_capture(const std::string& what);
 
 // Python support: how to give up the GIL around a wait, installed by the extension module.
 struct GilHooks {
-  void* (*release)() = nullptr; // null when the calling thread does not hold it
+  void* (*release)() = nullptr;  // null when the calling thread does not hold it
   void (*acquire)(void*) = nullptr;
 };
 void install_gil_hooks(GilHooks hooks);
@@ -42,4 +42,4 @@ class WithoutGil {
   void* state_;
 };
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

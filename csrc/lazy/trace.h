@@ -28,11 +28,11 @@ struct Trace {
 
   c10::Stream stream;
   ir::Graph graph;
-  std::vector<MemoryPtr> memories; // by BufferId
-  std::vector<bool> defined_first; // by BufferId: its first use overwrites all of it, so older bytes don't matter
+  std::vector<MemoryPtr> memories;  // by BufferId
+  std::vector<bool> defined_first;  // by BufferId: its first use overwrites all of it, so older bytes don't matter
   std::vector<RandomDraw> draws;
-  Words words; // the nodes' part of the key
-  int64_t pending_bytes = 0; // of local buffers
+  Words words;                // the nodes' part of the key
+  int64_t pending_bytes = 0;  // of local buffers
   // Belongs to an HPU Graph: never flushed, handed over by end_capture(). What exists already is only looked up here, so that a
   // capture leaves its inputs free for everybody else; what the capture creates names this trace.
   bool capturing = false;
@@ -45,7 +45,7 @@ struct Trace {
   ir::BufferId buffer_of(Memory* memory, bool first_use_writes);
   // Words that depend on the whole trace: buffers, and how the windows of written inputs lie to each other.
   void finish_key();
-  void set_observability(); // snapshot of which local buffers anybody can still read
+  void set_observability();  // snapshot of which local buffers anybody can still read
 };
 
-} // namespace torch_hpu::lazy
+}  // namespace torch_hpu::lazy

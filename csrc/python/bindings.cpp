@@ -26,7 +26,7 @@ void acquire_gil(void* state) {
   PyEval_RestoreThread(static_cast<PyThreadState*>(state));
 }
 
-} // namespace
+}  // namespace
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   install_gil_hooks(&release_gil, &acquire_gil);
@@ -47,6 +47,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("reset_metrics", &reset_metrics);
   m.def("start_trace", &start_trace);
   m.def("stop_trace", &stop_trace);
+  m.def("kernel_table", &kernel_table);
 
   m.def("memory_stats", &memory_stats);
   m.def("reset_peak_memory_stats", &reset_peak_memory_stats);

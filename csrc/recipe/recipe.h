@@ -14,16 +14,16 @@ namespace torch_hpu {
 
 // Which bytes a buffer holds: lets a step keep a packed copy of a weight. memory 0: unknown, keep nothing.
 struct BufferTag {
-  uint64_t memory = 0; // unique per device memory, never reused
-  uint64_t version = 0; // moves with every write
+  uint64_t memory = 0;   // unique per device memory, never reused
+  uint64_t version = 0;  // moves with every write
 };
 
 // What one run supplies.
 struct Invocation {
-  std::byte* const* buffers; // by BufferId of the recipe (graph buffers first, then the compiler's temporaries)
-  const int64_t* offsets; // by WindowId of the graph: elements
-  const ir::ScalarValue* scalars; // by ScalarId of the graph
-  const BufferTag* tags; // by BufferId of the graph's buffers; may be null
+  std::byte* const* buffers;       // by BufferId of the recipe (graph buffers first, then the compiler's temporaries)
+  const int64_t* offsets;          // by WindowId of the graph: elements
+  const ir::ScalarValue* scalars;  // by ScalarId of the graph
+  const BufferTag* tags;           // by BufferId of the graph's buffers; may be null
 };
 
 enum class StepKind : uint8_t { kKernel, kLibrary, kExtern };
@@ -34,25 +34,25 @@ class Step {
   // Throws c10::Error on failure (bad index, an ATen kernel's own error). Must not keep state between runs.
   virtual void run(const Invocation& invocation) const = 0;
   virtual StepKind kind() const = 0;
-  virtual std::string name() const = 0; // for profiles, dumps and errors: "fused_mul_add", "matmul", "aten::sort"
+  virtual std::string name() const = 0;  // for profiles, dumps and errors: "fused_mul_add", "matmul", "aten::sort"
 };
 
 struct Recipe {
   // Where a buffer's bytes are during a run.
   struct Placement {
-    bool in_arena = false; // else: an address that the run binds (inputs, observable locals)
-    int64_t arena_offset = 0; // bytes, 64-byte aligned
+    bool in_arena = false;     // else: an address that the run binds (inputs, observable locals)
+    int64_t arena_offset = 0;  // bytes, 64-byte aligned
     int64_t nbytes = 0;
   };
-  std::vector<Placement> placements; // by BufferId; more than the graph has, when the compiler made temporaries
+  std::vector<Placement> placements;  // by BufferId; more than the graph has, when the compiler made temporaries
   int64_t arena_bytes = 0;
   std::vector<std::unique_ptr<Step>> steps;
   // donations[b] = a: local buffer b may take the memory of input a, which dies in this graph (same size, a's last read
   // is not after b's first write). Only honoured when the run finds a's memory otherwise unused.
   std::vector<std::pair<ir::BufferId, ir::BufferId>> donations;
-  uint64_t id = 0; // low 32 bits of the key's hash: the "8 hex digits" of logs, dumps, traces
+  uint64_t id = 0;  // low 32 bits of the key's hash: the "8 hex digits" of logs, dumps, traces
   double compile_seconds = 0;
-  std::string text; // the graph as text, when debugging asks for it
+  std::string text;  // the graph as text, when debugging asks for it
 };
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -18,8 +18,8 @@ struct Variant {
   std::vector<bool> observable;
   std::shared_ptr<const Recipe> generic;
   std::shared_ptr<const Recipe> compiled;
-  std::exception_ptr error; // of the background compilation: the next use reports it
-  bool compiling = false; // somebody is at it, for either tier
+  std::exception_ptr error;  // of the background compilation: the next use reports it
+  bool compiling = false;    // somebody is at it, for either tier
 
   bool covers(const std::vector<bool>& wanted) const {
     for (size_t i = 0; i < wanted.size(); ++i) {
@@ -40,8 +40,8 @@ struct Entry {
 struct Cache {
   std::mutex mutex;
   std::condition_variable compiled;
-  std::unordered_multimap<uint64_t, Entry> entries; // by hash
-  std::list<uint64_t> ages; // hashes, most recent first
+  std::unordered_multimap<uint64_t, Entry> entries;  // by hash
+  std::list<uint64_t> ages;                          // hashes, most recent first
 
   // The compile thread of tier auto, see Note [The compile thread].
   std::condition_variable work;
@@ -52,7 +52,7 @@ struct Cache {
 };
 
 Cache& cache() {
-  static auto* instance = new Cache; // outlives every thread
+  static auto* instance = new Cache;  // outlives every thread
   return *instance;
 }
 
@@ -89,7 +89,7 @@ std::shared_ptr<Variant> variant_of(Entry& entry, const std::vector<bool>& obser
   }
   auto variant = std::make_shared<Variant>();
   variant->observable = observable;
-  if (!entry.variants.empty()) { // a second set: from now on one recipe for all that were seen
+  if (!entry.variants.empty()) {  // a second set: from now on one recipe for all that were seen
     for (const auto& v : entry.variants) {
       for (size_t i = 0; i < observable.size(); ++i) {
         variant->observable[i] = variant->observable[i] || v->observable[i];
@@ -101,8 +101,8 @@ std::shared_ptr<Variant> variant_of(Entry& entry, const std::vector<bool>& obser
 }
 
 // Compiles one tier of a variant without the lock; the variant is marked as compiling meanwhile.
-std::shared_ptr<const Recipe> compile_variant(Cache& c, std::unique_lock<std::mutex>& lock, Variant& variant,
-                                              const CompileFn& compile, bool generic) {
+std::shared_ptr<const Recipe> compile_variant(Cache& c, std::unique_lock<std::mutex>& lock, Variant& variant, const CompileFn& compile,
+                                              bool generic) {
   variant.compiling = true;
   lock.unlock();
   std::shared_ptr<const Recipe> recipe;
@@ -172,7 +172,7 @@ void compile_in_background(Cache& c, std::unique_lock<std::mutex>& lock, std::sh
   c.work.notify_one();
 }
 
-} // namespace
+}  // namespace
 
 std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const CompileFn& compile, TierPolicy policy) {
   Cache& c = cache();
@@ -199,7 +199,7 @@ std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const Compil
   if (policy != TierPolicy::kAuto) {
     return compile_variant(c, lock, *variant, compile, want_generic);
   }
-  lock.unlock(); // generic recipes are cheap: not worth a single flight
+  lock.unlock();  // generic recipes are cheap: not worth a single flight
   std::shared_ptr<const Recipe> generic = compile(variant->observable, /*generic=*/true);
   count(Counter::kGenericRecipes);
   lock.lock();
@@ -223,4 +223,4 @@ void clear_recipes() {
   c.ages.clear();
 }
 
-} // namespace torch_hpu::runtime
+}  // namespace torch_hpu::runtime

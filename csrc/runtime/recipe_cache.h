@@ -11,9 +11,9 @@ namespace torch_hpu::runtime {
 
 // What makes two graphs the same to the run time.
 struct RecipeKey {
-  const std::vector<uint64_t>& words; // structure
-  uint64_t hash; // of words
-  const std::vector<bool>& observable; // by BufferId: which buffers somebody can still read
+  const std::vector<uint64_t>& words;   // structure
+  uint64_t hash;                        // of words
+  const std::vector<bool>& observable;  // by BufferId: which buffers somebody can still read
 };
 
 // Compiles for the given set of observable buffers; `generic`: without compiling.
@@ -22,7 +22,7 @@ using CompileFn = std::function<std::unique_ptr<Recipe>(const std::vector<bool>&
 enum class TierPolicy : uint8_t {
   kGeneric,
   kCompiled,
-  kAuto, // the first run of a key is generic while its recipe is compiled on another thread
+  kAuto,  // the first run of a key is generic while its recipe is compiled on another thread
 };
 
 // The recipe of `key`: from the cache, or made by `compile` (other callers with the same key wait for it).
@@ -33,4 +33,4 @@ std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const Compil
 size_t cached_recipes();
 void clear_recipes();
 
-} // namespace torch_hpu::runtime
+}  // namespace torch_hpu::runtime

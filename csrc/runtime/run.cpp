@@ -22,4 +22,4 @@ void run(const Recipe& recipe, const Invocation& invocation) {
   }
 }
 
-} // namespace torch_hpu::runtime
+}  // namespace torch_hpu::runtime

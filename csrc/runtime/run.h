@@ -8,4 +8,4 @@ namespace torch_hpu::runtime {
 // Runs all steps in order. Throws what a step throws, with the step's name added.
 void run(const Recipe& recipe, const Invocation& invocation);
 
-} // namespace torch_hpu::runtime
+}  // namespace torch_hpu::runtime

@@ -8,9 +8,9 @@ namespace {
 
 constexpr size_t kCounters = static_cast<size_t>(Counter::kCount);
 
-constexpr std::array<const char*, kCounters> kNames{
-    "recorded_ops", "flushes",       "compilations",   "generic_recipes", "recipe_hits",   "recipe_misses", "kernels",       "library_calls",
-    "extern_calls", "breaking_calls", "infer_calls",   "eager_calls",     "graph_captures", "graph_replays", "host_reads"};
+constexpr std::array<const char*, kCounters> kNames{"recorded_ops",  "flushes",     "compilations",   "generic_recipes", "recipe_hits",
+                                                    "recipe_misses", "kernels",     "library_calls",  "extern_calls",    "breaking_calls",
+                                                    "infer_calls",   "eager_calls", "graph_captures", "graph_replays",   "host_reads"};
 
 struct State {
   std::array<std::atomic<uint64_t>, kCounters> values{};
@@ -19,11 +19,11 @@ struct State {
 };
 
 State& state() {
-  static auto* instance = new State; // worker threads may count until the process ends
+  static auto* instance = new State;  // worker threads may count until the process ends
   return *instance;
 }
 
-} // namespace
+}  // namespace
 
 void count(Counter counter, uint64_t n) {
   state().values[static_cast<size_t>(counter)].fetch_add(n, std::memory_order_relaxed);
@@ -74,4 +74,4 @@ void reset_counters() {
   }
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -14,9 +14,9 @@ namespace {
 using Field = std::variant<bool Options::*, int64_t Options::*, uint64_t Options::*, std::string Options::*>;
 
 struct Row {
-  const char* name; // TORCH_HPU_<NAME>
+  const char* name;  // TORCH_HPU_<NAME>
   Field field;
-  const char* choices; // "a|b|c": the values of a text option; null: any
+  const char* choices;  // "a|b|c": the values of a text option; null: any
   const char* help;
 };
 
@@ -108,7 +108,7 @@ Options& mutable_options() {
   return *instance;
 }
 
-} // namespace
+}  // namespace
 
 const Options& options() {
   static const Options& instance = mutable_options();
@@ -132,4 +132,4 @@ std::string options_help() {
   return out.str();
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -19,8 +19,8 @@ inline std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t block) {
   std::array<uint32_t, 4> c{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0};
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53} * c[0], p1 = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(p0)};
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(p1), static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1,
+         static_cast<uint32_t>(p0)};
     k0 += 0x9E3779B9;
     k1 += 0xBB67AE85;
   }
@@ -44,4 +44,4 @@ inline double philox_uniform_double(uint64_t seed, uint64_t offset, uint64_t ele
   return static_cast<double>(philox_bits(seed, offset, element) >> 11) * 0x1p-53;
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

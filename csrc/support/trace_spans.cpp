@@ -14,7 +14,7 @@ namespace {
 
 struct Event {
   std::string name;
-  int64_t begin, end; // ns
+  int64_t begin, end;  // ns
   int64_t thread;
 };
 
@@ -32,7 +32,7 @@ int64_t now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-} // namespace
+}  // namespace
 
 void start_spans() {
   std::lock_guard<std::mutex> lock(state().mutex);
@@ -55,6 +55,17 @@ void stop_spans(const std::string& path) {
   TORCH_CHECK(out.good(), "[hpu] cannot write the trace file ", path);
 }
 
+std::map<std::string, SpanTotal> span_totals() {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  std::map<std::string, SpanTotal> totals;
+  for (const Event& e : state().events) {
+    SpanTotal& total = totals[e.name];
+    ++total.count;
+    total.milliseconds += static_cast<double>(e.end - e.begin) * 1e-6;
+  }
+  return totals;
+}
+
 Span::Span(std::string name) {
   if (spans_enabled()) {
     name_ = std::move(name);
@@ -69,4 +80,4 @@ Span::~Span() {
   }
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace torch_hpu {
@@ -12,9 +13,16 @@ inline bool spans_enabled() {
   return spans_on.load(std::memory_order_relaxed);
 }
 
-void start_spans(); // drops what was recorded before
+void start_spans();  // drops what was recorded before
 // Stops recording and writes the trace as JSON (chrome://tracing, Perfetto). Throws when the file cannot be written.
 void stop_spans(const std::string& path);
+
+// What was recorded so far, summed by name.
+struct SpanTotal {
+  uint64_t count = 0;
+  double milliseconds = 0;
+};
+std::map<std::string, SpanTotal> span_totals();
 
 class Span {
  public:
@@ -25,7 +33,7 @@ class Span {
 
  private:
   std::string name_;
-  int64_t begin_ = -1; // ns; -1: recording was off
+  int64_t begin_ = -1;  // ns; -1: recording was off
 };
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr int kCell = 8; // pixels of a digit
+constexpr int kCell = 8;  // pixels of a digit
 
 // Digits in rows of text, eight pixels wide, with "read (true)" below each.
 void draw_text(const torch::Tensor& images, const torch::Tensor& read, const torch::Tensor& labels) {
@@ -65,7 +65,7 @@ void draw_png(const std::string& path, const torch::Tensor& images, const torch:
   TORCH_CHECK(png_image_write_to_file(&image, path.c_str(), 0, pixels.data(), 0, nullptr), "cannot write ", path, ": ", image.message);
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   std::string data = "examples/data/digits.safetensors", weights = "build/digits_net.safetensors", png;
@@ -98,8 +98,8 @@ int main(int argc, char** argv) {
 
     draw_text(images.slice(0, 0, draw), read, labels);
     const auto correct = read.eq(labels).sum().item<int64_t>();
-    std::printf("%ld of %d digits read right; %.3f ms per replay of %d digits; compilations %lu, graph replays %lu\n", correct, count, seconds * 1e3,
-                count, torch_hpu::metrics_snapshot().at("compilations"), torch_hpu::metrics_snapshot().at("graph_replays"));
+    std::printf("%ld of %d digits read right; %.3f ms per replay of %d digits; compilations %lu, graph replays %lu\n", correct, count,
+                seconds * 1e3, count, torch_hpu::metrics_snapshot().at("compilations"), torch_hpu::metrics_snapshot().at("graph_replays"));
     if (!png.empty()) {
       draw_png(png, images, read, labels);
       std::printf("drawn: %s\n", png.c_str());

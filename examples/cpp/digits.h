@@ -5,7 +5,7 @@
 #include <torch_hpu/safetensors.h>
 
 struct Digits {
-  torch::Tensor train_images, train_labels; // [N, 1, 8, 8] float, [N] int64
+  torch::Tensor train_images, train_labels;  // [N, 1, 8, 8] float, [N] int64
   torch::Tensor test_images, test_labels;
 };
 
@@ -37,7 +37,7 @@ struct DigitsNetImpl : torch::nn::Module {
     register_module("scores", scores);
   }
 
-  torch::Tensor forward(torch::Tensor x) { // [N, 1, 8, 8] -> [N, 10]
+  torch::Tensor forward(torch::Tensor x) {  // [N, 1, 8, 8] -> [N, 10]
     x = torch::max_pool2d(torch::relu(norm1(conv1(x))), 2);
     x = torch::max_pool2d(torch::relu(norm2(conv2(x))), 2);
     return scores(torch::relu(hidden(x.flatten(1))));

@@ -27,11 +27,11 @@ struct Settings {
 };
 
 struct Result {
-  double accuracy = 0; // percent
-  double warmup_seconds = 0; // the first steps: compilation, caches
-  double images_per_second = 0; // after them
+  double accuracy = 0;           // percent
+  double warmup_seconds = 0;     // the first steps: compilation, caches
+  double images_per_second = 0;  // after them
   double last_loss = 0;
-  std::map<std::string, uint64_t> steady; // counters over the steady steps
+  std::map<std::string, uint64_t> steady;  // counters over the steady steps
 };
 
 constexpr int kWarmupSteps = 3;
@@ -43,7 +43,8 @@ void draw_progress(int step, int steps, double loss) {
   }
   constexpr int kWidth = 30;
   const int done = step * kWidth / steps;
-  std::fprintf(stderr, "\r[%s%s] %d/%d loss %.4f", std::string(done, '#').c_str(), std::string(kWidth - done, '.').c_str(), step, steps, loss);
+  std::fprintf(stderr, "\r[%s%s] %d/%d loss %.4f", std::string(done, '#').c_str(), std::string(kWidth - done, '.').c_str(), step, steps,
+               loss);
   if (step == steps) {
     std::fprintf(stderr, "\n");
   }
@@ -119,7 +120,7 @@ Result train(const Settings& s, const Digits& digits, torch::Device device, cons
   return result;
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   Settings s;
@@ -133,7 +134,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (std::getenv("TORCH_HPU_TIER") == nullptr) {
-      torch_hpu::set_option("tier", "compiled"); // compile in the first step, so that warm-up and steady state can be told apart
+      torch_hpu::set_option("tier", "compiled");  // compile in the first step, so that warm-up and steady state can be told apart
     }
     const Digits digits = load_digits(s.data);
     torch::manual_seed(0);
@@ -146,12 +147,13 @@ int main(int argc, char** argv) {
     std::map<std::string, Result> results;
     for (const std::string& name : s.devices) {
       const Result r = train(s, digits, name == "hpu" ? torch_hpu::kDevice : torch::Device(torch::kCPU), weights);
-      std::printf("%s: test accuracy %.2f %%, final loss %.4f, first %d steps (compile and warm-up) %.2f s, then %.0f images/s\n", name.c_str(),
-                  r.accuracy, r.last_loss, kWarmupSteps, r.warmup_seconds, r.images_per_second);
+      std::printf("%s: test accuracy %.2f %%, final loss %.4f, first %d steps (compile and warm-up) %.2f s, then %.0f images/s\n",
+                  name.c_str(), r.accuracy, r.last_loss, kWarmupSteps, r.warmup_seconds, r.images_per_second);
       if (name == "hpu") {
-        std::printf("hpu, steady steps: compilations %lu, recipe hits %lu, kernels %lu, library calls %lu, extern calls %lu, breaking calls %lu\n",
-                    r.steady.at("compilations"), r.steady.at("recipe_hits"), r.steady.at("kernels"), r.steady.at("library_calls"),
-                    r.steady.at("extern_calls"), r.steady.at("breaking_calls"));
+        std::printf(
+            "hpu, steady steps: compilations %lu, recipe hits %lu, kernels %lu, library calls %lu, extern calls %lu, breaking calls %lu\n",
+            r.steady.at("compilations"), r.steady.at("recipe_hits"), r.steady.at("kernels"), r.steady.at("library_calls"),
+            r.steady.at("extern_calls"), r.steady.at("breaking_calls"));
       }
       accuracy = std::min(accuracy, r.accuracy);
       results[name] = r;

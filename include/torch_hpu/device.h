@@ -14,6 +14,6 @@ inline const c10::Device kDevice{kDeviceType, 0};
 TORCH_HPU_API bool is_available();
 TORCH_HPU_API int device_count();
 TORCH_HPU_API int current_device();
-TORCH_HPU_API void set_device(int index); // throws for an index that does not exist
+TORCH_HPU_API void set_device(int index);  // throws for an index that does not exist
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

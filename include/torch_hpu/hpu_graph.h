@@ -31,14 +31,14 @@ TORCH_HPU_API GraphPool graph_pool_handle();
 class TORCH_HPU_API HPUGraph {
  public:
   HPUGraph();
-  ~HPUGraph(); // waits for replays that are under way; a capture that is still open is aborted
+  ~HPUGraph();  // waits for replays that are under way; a capture that is still open is aborted
   HPUGraph(const HPUGraph&) = delete;
   HPUGraph& operator=(const HPUGraph&) = delete;
 
   // pool {0, 0}: a pool of its own. execute: run the graph once at capture_end(), so that the tensors made in the capture hold values.
   void capture_begin(GraphPool pool = {0, 0}, bool execute = false);
   void capture_end();
-  void capture_abort() noexcept; // drops an open capture; no-op otherwise
+  void capture_abort() noexcept;  // drops an open capture; no-op otherwise
 
   // Runs the graph on the current stream, in order with what was recorded there before. Throws when nothing is captured or when an input
   // has been freed.
@@ -90,7 +90,7 @@ class TORCH_HPU_API GraphedCallable {
   explicit GraphedCallable(Function function, size_t max_graphs = 10);
   ~GraphedCallable();
   std::vector<at::Tensor> operator()(const std::vector<at::Tensor>& inputs);
-  at::Tensor operator()(const at::Tensor& input); // one input, one output
+  at::Tensor operator()(const at::Tensor& input);  // one input, one output
   size_t graphs() const;
   void clear();
 
@@ -98,7 +98,7 @@ class TORCH_HPU_API GraphedCallable {
   struct Entry;
   Function function_;
   size_t max_graphs_;
-  std::vector<std::unique_ptr<Entry>> entries_; // most recently used first
+  std::vector<std::unique_ptr<Entry>> entries_;  // most recently used first
 };
 
 // wrap_in_hpu_graph(module) for any module with `at::Tensor forward(at::Tensor)` behind operator->, or any callable from a tensor to a tensor.
@@ -115,4 +115,4 @@ GraphedCallable wrap_in_hpu_graph(Module module, size_t max_graphs = 10) {
       max_graphs);
 }
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

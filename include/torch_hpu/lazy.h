@@ -33,6 +33,6 @@ TORCH_HPU_API int exchange_eager_mode(int mode);
 // Options, by name without the prefix TORCH_HPU_ in lower case: set_option("tier", "compiled"). Throws on unknown names and bad values.
 TORCH_HPU_API void set_option(const std::string& name, const std::string& value);
 TORCH_HPU_API std::string get_option(const std::string& name);
-TORCH_HPU_API std::string options_help(); // the table of all options
+TORCH_HPU_API std::string options_help();  // the table of all options
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

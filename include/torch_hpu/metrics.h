@@ -18,4 +18,4 @@ TORCH_HPU_API std::map<std::string, uint64_t> metrics_details(const std::string&
 
 TORCH_HPU_API void reset_metrics();
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

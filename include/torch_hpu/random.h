@@ -14,4 +14,4 @@ TORCH_HPU_API void manual_seed(uint64_t seed);
 TORCH_HPU_API const at::Generator& default_generator(int device = 0);
 TORCH_HPU_API uint64_t initial_seed(int device = 0);
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -17,4 +17,4 @@ TORCH_HPU_API std::map<std::string, at::Tensor> load_safetensors(const std::stri
 // Writes the tensors (copied to the CPU, contiguous). The file appears under its name only when it is complete.
 TORCH_HPU_API void save_safetensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors);
 
-} // namespace torch_hpu
+}  // namespace torch_hpu

@@ -58,7 +58,8 @@ void training_equals_cpu() {
   for (const auto& parameter : on_hpu->named_parameters()) {
     check(parameter.value().device() == torch_hpu::kDevice, parameter.key() + " is on the device");
     weights[parameter.key()] = parameter.value().detach().cpu();
-    check(at::allclose(weights[parameter.key()], on_cpu->named_parameters()[parameter.key()], 1e-4, 1e-5), parameter.key() + " equals the CPU's");
+    check(at::allclose(weights[parameter.key()], on_cpu->named_parameters()[parameter.key()], 1e-4, 1e-5),
+          parameter.key() + " equals the CPU's");
   }
   torch_hpu::save_safetensors("weights.safetensors", weights);
   const auto read = torch_hpu::load_safetensors("weights.safetensors");
@@ -95,7 +96,7 @@ void one_openmp() {
   check(libraries.size() == 1, "one OpenMP run time in the process, got " + std::to_string(libraries.size()));
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   check(torch_hpu::is_available() && torch_hpu::device_count() >= 1, "a device is available");

@@ -32,7 +32,7 @@ double train_a_little() {
   return loss;
 }
 
-} // namespace
+}  // namespace
 
 TORCH_LIBRARY(hpu_test, m) {
   m.def("double_square(Tensor x) -> Tensor");

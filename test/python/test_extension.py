@@ -8,8 +8,9 @@ import sys
 
 import pytest
 import torch
-import torch_hpu
 from torch.utils.cpp_extension import load
+
+import torch_hpu
 
 SOURCE = pathlib.Path(__file__).parent / "extension.cpp"
 

@@ -112,9 +112,8 @@ def test_the_host_is_out_of_reach_in_a_capture(body):
     x = torch.ones(4, device="hpu")
     torch.hpu.synchronize()
     graph = torch.hpu.HPUGraph()
-    with pytest.raises(RuntimeError, match="capture"):
-        with torch.hpu.graph(graph):
-            body(x + 1)
+    with pytest.raises(RuntimeError, match="capture"), torch.hpu.graph(graph):
+        body(x + 1)
     assert (x + 1).cpu().tolist() == [2] * 4  # the device goes on
     with torch.hpu.graph(graph):
         y = x * 3
@@ -129,14 +128,13 @@ def test_an_exception_leaves_the_device_as_it_was():
     before = torch.hpu.memory_allocated()
     for n in range(10):
         graph = torch.hpu.HPUGraph()
-        with pytest.raises(ValueError):
-            with torch.hpu.graph(graph):
-                y = x
-                for i in range(10):
-                    if i == n:
-                        raise ValueError
-                    y = y + i
-                    x.mul_(2)
+        with pytest.raises(ValueError), torch.hpu.graph(graph):
+            y = x
+            for i in range(10):
+                if i == n:
+                    raise ValueError
+                y = y + i
+                x.mul_(2)
         del y
     gc.collect()
     assert x.cpu().tolist() == [1] * 4
@@ -146,10 +144,9 @@ def test_an_exception_leaves_the_device_as_it_was():
 def test_values_of_an_aborted_capture_are_gone():
     x = torch.ones(2, device="hpu")
     graph = torch.hpu.HPUGraph()
-    with pytest.raises(ValueError):
-        with torch.hpu.graph(graph):
-            y = x + 1
-            raise ValueError
+    with pytest.raises(ValueError), torch.hpu.graph(graph):
+        y = x + 1
+        raise ValueError
     with pytest.raises(RuntimeError, match="aborted"):
         y.cpu()
 
@@ -276,3 +273,15 @@ def test_graphed_callables_train():
             optimizer.step()
     for a, b in zip(cpu.parameters(), hpu.parameters()):
         torch.testing.assert_close(b.detach().cpu(), a.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_debug_dump(tmp_path):
+    x = torch.ones(4, device="hpu")
+    graph = torch.hpu.HPUGraph()
+    with torch.hpu.graph(graph):
+        y = x.exp() + 1
+    graph.debug_dump(str(tmp_path / "graph.txt"))
+    text = (tmp_path / "graph.txt").read_text()
+    assert "node aten::exp" in text and "kernels: 1" in text
+    graph.replay()
+    torch.testing.assert_close(y.cpu(), torch.ones(4).exp() + 1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from torch_hpu import debug, metrics
 
 
@@ -222,6 +224,31 @@ def test_flush_causes_are_counted():
     x.sum().item()
     causes = debug.flush_causes()
     assert causes["mark_step"] == 1 and causes["item()"] == 1
+
+
+def test_trace_and_kernel_table(tmp_path):
+    x = torch.randn(8, 8, device="hpu")
+    with debug.trace(str(tmp_path / "trace.json")):
+        (x @ x).softmax(1).cpu()
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert any("softmax" in e["name"] for e in events)
+    assert "softmax" in debug.kernel_table() and "matmul" in debug.kernel_table()
+
+
+def test_a_long_in_place_chain_is_not_quadratic(counters):
+    x = torch.zeros(16, device="hpu")
+    torch.hpu.synchronize()
+    for _ in range(8000):
+        x.add_(1)
+    assert x.cpu().tolist() == [8000.0] * 16
+
+
+def test_verification_and_dumps(tmp_path):
+    x = torch.randn(7, 5)
+    with debug.option("verify", True), debug.option("dump", str(tmp_path)):
+        same((x.to("hpu").t() + 3).softmax(0), (x.t() + 3).softmax(0))
+    names = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
+    assert {"graph.txt", "0.lowered.txt"} <= names and any("fuse" in n for n in names)
 
 
 def test_nodes_are_capped(counters):

@@ -8,6 +8,7 @@ import random
 
 import pytest
 import torch
+
 from torch_hpu import debug
 
 SEEDS = int(os.environ.get("TORCH_HPU_FUZZ_SEEDS", "300"))
@@ -76,7 +77,7 @@ def check(seed: int, got: list[torch.Tensor], expected: list[torch.Tensor]) -> N
     assert len(got) == len(expected)
     for i, (g, e) in enumerate(zip(got, expected)):
         assert g.shape == e.shape and g.stride() == e.stride(), f"seed {seed}, tensor {i}"
-        torch.testing.assert_close(g.cpu(), e, msg=lambda m: f"seed {seed}, tensor {i}: {m}")
+        torch.testing.assert_close(g.cpu(), e, msg=lambda m, i=i: f"seed {seed}, tensor {i}: {m}")
 
 
 def one_way(seed: int, way: str) -> list[torch.Tensor]:

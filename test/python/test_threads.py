@@ -30,7 +30,7 @@ def test_eight_threads_with_own_and_shared_tensors():
                 if i % 5 == 0:
                     with torch.hpu.stream(torch.hpu.Stream()):
                         assert (shared + n).cpu()[0].item() == 2.0 + n
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001
             errors.append(error)
 
     run([threading.Thread(target=work, args=(n,)) for n in range(8)], 60)
@@ -47,7 +47,7 @@ def test_data_ptr_and_deletion_against_a_python_kernel():
             try:
                 while not stop.is_set():
                     body()
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001
                 errors.append(error)
 
         return loop

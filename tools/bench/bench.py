@@ -58,7 +58,9 @@ def measure(name: str, calls: int, rounds: int, engines: dict[str, Callable[[], 
                 call()
             best[engine] = min(best[engine], (time.perf_counter() - start) / calls)
     for engine, seconds in best.items():
-        print(f"{name:32s} {engine:14s} {seconds * 1e6:10.1f} us  ratio to eager {seconds / best['eager']:.3f}  first call {ready[engine]:.2f} s")
+        print(
+            f"{name:32s} {engine:14s} {seconds * 1e6:10.1f} us  ratio to eager {seconds / best['eager']:.3f}  first call {ready[engine]:.2f} s"
+        )
 
 
 def main() -> None:

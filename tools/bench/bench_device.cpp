@@ -49,13 +49,16 @@ void compare_graph(const char* name, const std::function<Tensor(const Tensor&)>&
   }
   graph.replay();
   const double difference = (output.cpu() - on_cpu(x)).abs().max().item<double>();
-  compare(name, [&] { on_cpu(x); }, [&] {
-    graph.replay();
-    torch_hpu::synchronize();
-  }, calls);
+  compare(
+      name, [&] { on_cpu(x); },
+      [&] {
+        graph.replay();
+        torch_hpu::synchronize();
+      },
+      calls);
   const auto s = graph.statistics();
-  std::printf("    %ld kernels, %ld library calls, %ld extern calls; arena %ld KiB; largest difference %.1e\n", s.at("kernels"), s.at("library_calls"),
-              s.at("extern_calls"), s.at("arena") / 1024, difference);
+  std::printf("    %ld kernels, %ld library calls, %ld extern calls; arena %ld KiB; largest difference %.1e\n", s.at("kernels"),
+              s.at("library_calls"), s.at("extern_calls"), s.at("arena") / 1024, difference);
   std::fflush(stdout);
 }
 
@@ -126,7 +129,7 @@ void recording() {
   std::printf("%-44s %.3f us per op (LibTorch eager add of 4 floats: %.3f us)\n", "recording an add", best * 1e6, eager * 1e6);
 }
 
-Tensor chain(const Tensor& x, const Tensor& w, const Tensor& b) { // 24 pointwise ops
+Tensor chain(const Tensor& x, const Tensor& w, const Tensor& b) {  // 24 pointwise ops
   Tensor y = x * w + b, t = torch::tanh(y), e = torch::exp(torch::neg(torch::abs(y))), s = torch::sigmoid(y);
   Tensor z = torch::where(y > 0, t, e) * s + x;
   z = z * torch::rsqrt(z * z + 1.0);
@@ -136,7 +139,7 @@ Tensor chain(const Tensor& x, const Tensor& w, const Tensor& b) { // 24 pointwis
   return z + b;
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   torch_hpu::set_option("tier", "compiled");
@@ -152,16 +155,18 @@ int main() {
 
   const Tensor w = torch::randn({2048}), b = torch::randn({2048, 1});
   const Tensor w_hpu = w.to(kDevice), b_hpu = b.to(kDevice);
-  compare_graph("24 pointwise ops on 4M floats", [&](const Tensor& x) { return chain(x, w, b); },
-                [&](const Tensor& x) { return chain(x, w_hpu, b_hpu); }, torch::randn({2048, 2048}), 1);
+  compare_graph(
+      "24 pointwise ops on 4M floats", [&](const Tensor& x) { return chain(x, w, b); },
+      [&](const Tensor& x) { return chain(x, w_hpu, b_hpu); }, torch::randn({2048, 2048}), 1);
 
   const auto softmax = [](const Tensor& x) { return torch::softmax(x, 1); };
   compare_graph("softmax rows 4096 x 1024", softmax, softmax, torch::randn({4096, 1024}), 2);
   compare_module("residual + layer norm rows 4096 x 1024", ResidualNorm(), torch::randn({4096, 1024}), 2);
 
-  torch::nn::Sequential conv(torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 64, 3).padding(1)), torch::nn::BatchNorm2d(64), torch::nn::ReLU(),
-                             torch::nn::Conv2d(torch::nn::Conv2dOptions(64, 64, 3).padding(1)), torch::nn::BatchNorm2d(64), torch::nn::ReLU(),
-                             torch::nn::MaxPool2d(2), torch::nn::Conv2d(torch::nn::Conv2dOptions(64, 128, 3).padding(1)), torch::nn::ReLU());
+  torch::nn::Sequential conv(torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 64, 3).padding(1)), torch::nn::BatchNorm2d(64),
+                             torch::nn::ReLU(), torch::nn::Conv2d(torch::nn::Conv2dOptions(64, 64, 3).padding(1)),
+                             torch::nn::BatchNorm2d(64), torch::nn::ReLU(), torch::nn::MaxPool2d(2),
+                             torch::nn::Conv2d(torch::nn::Conv2dOptions(64, 128, 3).padding(1)), torch::nn::ReLU());
   compare_module("conv net 3-64-64-128, 2 x 3 x 64 x 64", conv, torch::randn({2, 3, 64, 64}), 3);
   compare_module("BERT layer, width 256, 4 heads, 4 x 128", Encoder(), torch::randn({4, 128, 256}), 3);
   return 0;

@@ -44,4 +44,4 @@ void remove_dead_code(Program& program) {
   program.items = std::move(kept);
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

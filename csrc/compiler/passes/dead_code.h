@@ -7,4 +7,4 @@ namespace torch_hpu::compiler {
 
 void remove_dead_code(Program& program);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -20,7 +20,7 @@ using codegen::Op;
 using codegen::Store;
 
 constexpr size_t kMaxAccesses = 48, kMaxExprs = 320;
-constexpr size_t kSiblingWindow = 6; // how many loops back a sibling is looked for
+constexpr size_t kSiblingWindow = 6;  // how many loops back a sibling is looked for
 
 bool is_load(const Expr& e) {
   return e.op == Op::kLoad || e.op == Op::kLoadAt;
@@ -36,7 +36,7 @@ bool has_reduction(const Loop& loop) {
 }
 bool expensive(const Expr& e) {
   return (e.op >= Op::kExp && e.op <= Op::kSigmoid && e.op != Op::kSqrt && e.op != Op::kRsqrt && e.op != Op::kReciprocal) ||
-      e.op == Op::kPow || e.op == Op::kUniform || e.op == Op::kRandomBits || e.op == Op::kAtan2;
+         e.op == Op::kPow || e.op == Op::kUniform || e.op == Op::kRandomBits || e.op == Op::kAtan2;
 }
 
 // A dim as a digit of an address: elements [0, size) times stride.
@@ -59,8 +59,8 @@ std::vector<Digit> digits_of(const DimVector& sizes, const DimVector& strides) {
 // Two lists of digits that enumerate the same addresses, cut at each other's borders: for each side, the pieces of every digit, as
 // indices into the common list of sizes, inner first. Nothing when they don't.
 struct Refinement {
-  std::vector<int64_t> sizes; // of the pieces, by rising stride
-  std::vector<std::vector<size_t>> a, b; // by digit
+  std::vector<int64_t> sizes;             // of the pieces, by rising stride
+  std::vector<std::vector<size_t>> a, b;  // by digit
 };
 
 std::optional<Refinement> refine(const std::vector<Digit>& a, const std::vector<Digit>& b) {
@@ -68,7 +68,7 @@ std::optional<Refinement> refine(const std::vector<Digit>& a, const std::vector<
   r.a.resize(a.size());
   r.b.resize(b.size());
   size_t i = 0, j = 0;
-  int64_t done_a = 1, done_b = 1; // parts of the current digits already cut off
+  int64_t done_a = 1, done_b = 1;  // parts of the current digits already cut off
   while (i < a.size() && j < b.size()) {
     if (a[i].stride * done_a != b[j].stride * done_b) {
       return std::nullopt;
@@ -101,7 +101,7 @@ std::optional<Refinement> refine(const std::vector<Digit>& a, const std::vector<
 // Both loops rewritten to one iteration space.
 struct Pair {
   Loop producer, consumer;
-  bool same_points; // false: the consumer has points that repeat the producer's
+  bool same_points;  // false: the consumer has points that repeat the producer's
 };
 
 // Both loops over the dims in `order`, of which the first `rows` are kept. A consumer that reduces must have these rows already.
@@ -152,9 +152,9 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
   }
   // The consumer's dims, cut; the pieces become dims of the common space in the consumer's order.
   std::vector<std::vector<size_t>> consumer_digits(consumer.sizes.size()), producer_digits(producer.sizes.size());
-  std::vector<size_t> place(r->sizes.size()); // piece -> common dim
+  std::vector<size_t> place(r->sizes.size());  // piece -> common dim
   DimVector sizes;
-  std::vector<size_t> free_dims; // common dims that the producer's store does not move along
+  std::vector<size_t> free_dims;  // common dims that the producer's store does not move along
   uint32_t kept = 0;
   for (size_t d = 0; d < consumer.sizes.size(); ++d) {
     if (d == consumer.kept) {
@@ -192,7 +192,7 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
     }
   }
   Pair pair{producer, consumer, true};
-  if (producer.kept == producer.sizes.size()) { // pointwise
+  if (producer.kept == producer.sizes.size()) {  // pointwise
     if (!rest.empty()) {
       return std::nullopt;
     }
@@ -276,8 +276,8 @@ std::optional<Pair> align(const Loop& producer, const Access& store, const Loop&
 
 // Loops over the same points, one after the other, as one. The consumer's loads of what the producer stores become the stored values.
 std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop& second) {
-  if (first.sizes != second.sizes || first.kept != second.kept ||
-      first.accesses.size() + second.accesses.size() > kMaxAccesses || first.exprs.size() + second.exprs.size() > kMaxExprs ||
+  if (first.sizes != second.sizes || first.kept != second.kept || first.accesses.size() + second.accesses.size() > kMaxAccesses ||
+      first.exprs.size() + second.exprs.size() > kMaxExprs ||
       (first.rng != ir::kNone && second.rng != ir::kNone && first.rng != second.rng)) {
     return std::nullopt;
   }
@@ -378,10 +378,9 @@ std::optional<Loop> merge(const ir::Graph& graph, const Loop& first, const Loop&
       }
     }
     for (const Store& other : out.stores) {
-      const bool displaced = &other != &s && out.accesses[other.access].buffer == target.buffer &&
-          (other.at != codegen::kNoExpr || s.at != codegen::kNoExpr);
-      if (displaced ||
-          (other.access != s.access && may_overlap(graph, out.accesses[other.access], out.sizes, target, out.sizes))) {
+      const bool displaced =
+          &other != &s && out.accesses[other.access].buffer == target.buffer && (other.at != codegen::kNoExpr || s.at != codegen::kNoExpr);
+      if (displaced || (other.access != s.access && may_overlap(graph, out.accesses[other.access], out.sizes, target, out.sizes))) {
         return std::nullopt;
       }
     }
@@ -533,9 +532,8 @@ class Fuser {
   }
 
   static bool loads_buffer(const Loop& loop, uint32_t buffer) {
-    return std::any_of(loop.exprs.begin(), loop.exprs.end(), [&](const Expr& e) {
-      return is_load(e) && loop.accesses[static_cast<size_t>(e.imm_i)].buffer == buffer;
-    });
+    return std::any_of(loop.exprs.begin(), loop.exprs.end(),
+                       [&](const Expr& e) { return is_load(e) && loop.accesses[static_cast<size_t>(e.imm_i)].buffer == buffer; });
   }
 
   static bool share_input(const Loop& a, const Loop& b) {
@@ -566,7 +564,7 @@ class Fuser {
     std::erase_if(merged.stores, [&](const Store& x) {
       const uint32_t b = merged.accesses[x.access].buffer;
       return program_.buffers[b].kind == ir::BufferKind::kLocal && !program_.buffers[b].observable && uses_.count(b) == 0 &&
-          !loads_buffer(merged, b);
+             !loads_buffer(merged, b);
     });
     compact(merged);
     alive_[gone] = false;
@@ -581,13 +579,13 @@ class Fuser {
   Uses uses_;
   std::vector<Item> items_;
   std::vector<bool> alive_;
-  size_t where_ = 0; // of the loop that the last fusion made
+  size_t where_ = 0;  // of the loop that the last fusion made
 };
 
-} // namespace
+}  // namespace
 
 void fuse(Program& program) {
   Fuser(program).run();
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

@@ -11,4 +11,4 @@ namespace torch_hpu::compiler {
 
 void fuse(Program& program);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

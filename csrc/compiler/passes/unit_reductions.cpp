@@ -15,7 +15,7 @@ namespace {
 
 bool reduces_one_element(const Loop& loop) {
   return loop.kept < loop.sizes.size() &&
-      std::all_of(loop.sizes.begin() + loop.kept, loop.sizes.end(), [](int64_t size) { return size == 1; });
+         std::all_of(loop.sizes.begin() + loop.kept, loop.sizes.end(), [](int64_t size) { return size == 1; });
 }
 
 void make_pointwise(Loop& loop) {
@@ -44,7 +44,7 @@ void make_pointwise(Loop& loop) {
   compact(loop);
 }
 
-} // namespace
+}  // namespace
 
 void drop_unit_reductions(Program& program) {
   for (Item& item : program.items) {
@@ -54,4 +54,4 @@ void drop_unit_reductions(Program& program) {
   }
 }
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

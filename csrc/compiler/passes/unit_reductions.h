@@ -7,4 +7,4 @@ namespace torch_hpu::compiler {
 
 void drop_unit_reductions(Program& program);
 
-} // namespace torch_hpu::compiler
+}  // namespace torch_hpu::compiler

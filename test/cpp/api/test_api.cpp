@@ -80,7 +80,7 @@ TEST_F(Api, TrainingEqualsTheCpu) {
     b = step(cpu, cpu_optimizer, x, y);
   }
   expect_close(a, b, 1e-4);
-  EXPECT_EQ(moved("compilations"), 0); // Adam's step count and bias corrections are run-time arguments
+  EXPECT_EQ(moved("compilations"), 0);  // Adam's step count and bias corrections are run-time arguments
 }
 
 TEST_F(Api, CaptureAndReplay) {
@@ -110,7 +110,7 @@ TEST_F(Api, AnExceptionAbortsTheCapture) {
       {
         const torch_hpu::HPUGraphCapture capture(graph);
         const auto y = x + 1;
-        y.sum().item<float>(); // the host is out of reach
+        y.sum().item<float>();  // the host is out of reach
       },
       c10::Error);
   EXPECT_FALSE(torch_hpu::is_current_stream_capturing());
@@ -184,7 +184,8 @@ TEST_F(Api, EightThreads) {
 
 TEST(Safetensors, RoundTripAndErrors) {
   const std::string path = testing::TempDir() + "/tensors.safetensors";
-  const std::map<std::string, torch::Tensor> tensors{{"a", torch::randn({2, 3})}, {"b", torch::arange(5)}, {"c", torch::ones({4}).to(torch::kBFloat16)}};
+  const std::map<std::string, torch::Tensor> tensors{
+      {"a", torch::randn({2, 3})}, {"b", torch::arange(5)}, {"c", torch::ones({4}).to(torch::kBFloat16)}};
   torch_hpu::save_safetensors(path, tensors);
   const auto loaded = torch_hpu::load_safetensors(path);
   ASSERT_EQ(loaded.size(), 3);
@@ -199,14 +200,14 @@ TEST(Safetensors, RoundTripAndErrors) {
     EXPECT_THROW(torch_hpu::load_safetensors(path), c10::Error) << header;
   };
   broken("{", 0);
-  broken(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4); // bytes do not fit the shape
-  broken(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8); // a hole
-  broken(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8); // bytes behind the end
-  broken(R"({"a":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}})", 4); // overflow
+  broken(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4);                      // bytes do not fit the shape
+  broken(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8);                      // a hole
+  broken(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8);                      // bytes behind the end
+  broken(R"({"a":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}})", 4);  // overflow
   broken(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", 4);
   std::ofstream(path, std::ios::binary) << "pickle";
   EXPECT_THROW(torch_hpu::load_safetensors(path), c10::Error);
   EXPECT_THROW(torch_hpu::load_safetensors("/nonexistent"), c10::Error);
 }
 
-} // namespace
+}  // namespace

@@ -19,7 +19,7 @@ using testing::Recorder;
 TEST(DeadCode, UnreadLocalsGoWithAllThatFedThem) {
   Recorder r;
   const Tensor x = at::randn({4, 6});
-  const Tensor unused = r.op("exp", {r.op("cumsum", {x, 1})}); // cumsum has no lowering: an extern node
+  const Tensor unused = r.op("exp", {r.op("cumsum", {x, 1})});  // cumsum has no lowering: an extern node
   const Tensor used = r.op("neg", {x});
   r.observe(used);
   compiler::Program program = compiler::lower(r.graph());
@@ -76,5 +76,5 @@ TEST(UnitReductions, BecomePointwise) {
   check(r);
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

@@ -41,8 +41,8 @@ TEST_F(Fuse, ChainOfPointwiseOpsIsOneKernel) {
 
 TEST_F(Fuse, BroadcastPermuteAndReshapeNeedNoCopies) {
   const Tensor x = randn({4, 6, 5}), bias = randn({5});
-  const Tensor y = r.op("add.Tensor", {x, bias}); // [4, 6, 5]
-  const Tensor z = r.op("mul.Tensor", {randn({6, 4, 5}), y.transpose(0, 1)}); // [6, 4, 5]
+  const Tensor y = r.op("add.Tensor", {x, bias});                              // [4, 6, 5]
+  const Tensor z = r.op("mul.Tensor", {randn({6, 4, 5}), y.transpose(0, 1)});  // [6, 4, 5]
   const Tensor w = r.op("relu", {z.view({24, 5})});
   const Tensor v = r.op("neg", {w.view({3, 2, 4, 5}).permute({3, 0, 2, 1})});
   r.observe(v);
@@ -187,11 +187,11 @@ TEST_F(Fuse, AReaderBetweenTwoWritesSeesTheFirst) {
 TEST_F(Fuse, InputOverwrittenAfterItsReaderWasDeferred) {
   const Tensor x = randn({4, 8}), y = randn({4, 8});
   const Tensor old = r.op("add.Scalar", {x, 1});
-  r.into(x, "mul.Scalar", {y, 3.0}); // `old` must not be computed after this
+  r.into(x, "mul.Scalar", {y, 3.0});  // `old` must not be computed after this
   r.observe(r.op("sub.Tensor", {old, x}));
   check(r);
   Recorder other;
-  const Tensor a = other.op("add.Scalar", {x.slice(0, 0, 1), 1}); // broadcast below, so it would be repeated
+  const Tensor a = other.op("add.Scalar", {x.slice(0, 0, 1), 1});  // broadcast below, so it would be repeated
   other.into(x, "mul.Scalar", {y, 3.0});
   other.observe(other.op("sub.Tensor", {y, a}));
   check(other);
@@ -234,10 +234,10 @@ TEST_F(Fuse, OffsetsOfUnwrittenInputsMoveBetweenRuns) {
   for (const ir::Window& w : g.windows) {
     offsets.push_back(w.offset);
   }
-  offsets[g.nodes[1].args[0].index] = 5 * 16; // exp reads x[5]
+  offsets[g.nodes[1].args[0].index] = 5 * 16;  // exp reads x[5]
   const auto recipe = compiler::compile(g, compiler::Tier::kCompiled);
   const auto result = r.run(*recipe, offsets);
-  ASSERT_EQ(result.outputs.size(), 3); // x, b, c
+  ASSERT_EQ(result.outputs.size(), 3);  // x, b, c
   EXPECT_TRUE(at::allclose(result.outputs[1].first, at::exp(x[5])));
   EXPECT_TRUE(at::allclose(result.outputs[2].first, x[2] * 2.0 + at::exp(x[5])));
 }
@@ -250,7 +250,7 @@ TEST_F(Fuse, LongChainsCompileInTimeProportionalToTheirLength) {
       x = recorder.op("add.Tensor", {x, y, 1});
     }
     recorder.observe(x);
-    compiler::Program program = testing::optimize(recorder.graph()); // warm
+    compiler::Program program = testing::optimize(recorder.graph());  // warm
     const auto start = std::chrono::steady_clock::now();
     program = compiler::lower(recorder.graph());
     compiler::run_passes(program);
@@ -263,5 +263,5 @@ TEST_F(Fuse, LongChainsCompileInTimeProportionalToTheirLength) {
   EXPECT_LT(large, 4.0);
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

@@ -56,7 +56,7 @@ TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
         live[t] += rounded(buffers.back().nbytes);
       }
     }
-    buffers.push_back(temporary(500)); // never used
+    buffers.push_back(temporary(500));  // never used
     lifetimes.emplace_back();
     Recipe recipe;
     compiler::plan_memory(buffers, lifetimes, recipe);
@@ -89,5 +89,5 @@ TEST(MemoryPlan, FusedTemporariesNeedNoArena) {
   EXPECT_EQ(compiler::compile(r.graph(), compiler::Tier::kCompiled)->arena_bytes, 0);
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

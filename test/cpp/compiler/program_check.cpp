@@ -45,16 +45,18 @@ void check_loop(const compiler::Program& program, const Loop& loop) {
       const Access& source = loop.accesses[static_cast<size_t>(e.imm_i)];
       EXPECT_TRUE(source.buffer != target.buffer || compiler::same_map(*program.graph, source, target) ||
                   !compiler::may_overlap(*program.graph, source, loop.sizes, target, loop.sizes))
-          << "stores meet loads in\n" << codegen::to_string(loop);
+          << "stores meet loads in\n"
+          << codegen::to_string(loop);
     }
     for (size_t t = 0; t < s; ++t) {
       EXPECT_FALSE(compiler::may_overlap(*program.graph, loop.accesses[loop.stores[t].access], loop.sizes, target, loop.sizes))
-          << "stores meet stores in\n" << codegen::to_string(loop);
+          << "stores meet stores in\n"
+          << codegen::to_string(loop);
     }
   }
 }
 
-} // namespace
+}  // namespace
 
 void check_program(const compiler::Program& program, const char* after) {
   SCOPED_TRACE(std::string("after ") + after);
@@ -67,7 +69,8 @@ void check_program(const compiler::Program& program, const char* after) {
     for (const compiler::BufferUse& u : uses) {
       const bool own = std::any_of(uses.begin(), uses.end(), [&](const auto& x) { return x.writes && x.buffer == u.buffer; });
       EXPECT_TRUE(u.writes || written[u.buffer] || (own && item.kind == compiler::Item::Kind::kExtern))
-          << "buffer " << u.buffer << " is read before it is written:\n" << compiler::to_string(program);
+          << "buffer " << u.buffer << " is read before it is written:\n"
+          << compiler::to_string(program);
     }
     for (const compiler::BufferUse& u : uses) {
       written[u.buffer] = written[u.buffer] || u.writes;
@@ -78,4 +81,4 @@ void check_program(const compiler::Program& program, const char* after) {
   }
 }
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

@@ -9,4 +9,4 @@ namespace torch_hpu::testing {
 // a loop stores what another point of it reads (Note [Aliasing inside a loop]).
 void check_program(const compiler::Program& program, const char* after);
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

@@ -174,10 +174,11 @@ class Author {
         break;
       }
       case 7:
-      case 8: { // in place, through a view
+      case 8: {  // in place, through a view
         const Tensor target = view(chance(2) && !made_.empty() ? pick(made_) : pick(pool_), true);
         const Tensor other = partner(target);
-        if (at::infer_size(target.sizes(), other.sizes()) != target.sizes().vec() || (!target.is_floating_point() && other.is_floating_point())) {
+        if (at::infer_size(target.sizes(), other.sizes()) != target.sizes().vec() ||
+            (!target.is_floating_point() && other.is_floating_point())) {
           r.into(target, "mul.Scalar", {target, target.is_floating_point() ? c10::IValue(0.5) : c10::IValue(-1)});
         } else if (chance(3)) {
           r.into(target, "copy", {target, other, false});
@@ -235,5 +236,5 @@ TEST(RandomPrograms, BothTiersComputeWhatAtenComputes) {
   RecordProperty("kernels", static_cast<int>(kernels));
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

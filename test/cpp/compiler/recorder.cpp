@@ -15,7 +15,7 @@ namespace torch_hpu::testing {
 namespace {
 
 constexpr size_t kGuard = 64;
-constexpr int kPoison = 0xff; // NaN in every floating dtype
+constexpr int kPoison = 0xff;  // NaN in every floating dtype
 
 // The bytes of a storage as a flat tensor.
 at::Tensor flat(const at::Tensor& t) {
@@ -66,10 +66,10 @@ std::vector<at::Tensor> run_on_cpu(const char* name, std::vector<c10::IValue> ar
   return results;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<at::Tensor> Recorder::call(const char* name, std::vector<c10::IValue> args) {
-  for (const c10::IValue& a : args) { // inputs have their first bytes before the call
+  for (const c10::IValue& a : args) {  // inputs have their first bytes before the call
     if (a.isTensor() && a.toTensor().defined()) {
       buffer(a.toTensor(), false);
     } else if (a.isTensorList()) {
@@ -231,9 +231,9 @@ compiler::Program optimize(const ir::Graph& graph) {
 Counts counts(const compiler::Program& program) {
   Counts c;
   for (const compiler::Item& item : program.items) {
-    ++(item.kind == compiler::Item::Kind::kLoop ? c.kernels
+    ++(item.kind == compiler::Item::Kind::kLoop      ? c.kernels
        : item.kind == compiler::Item::Kind::kLibrary ? c.library_calls
-                                                    : c.extern_calls);
+                                                     : c.extern_calls);
   }
   return c;
 }
@@ -251,11 +251,12 @@ Counts check(Recorder& recorder, double tolerance) {
       EXPECT_TRUE(c10::isFloatingType(got.scalar_type()) ? at::allclose(got, expected, tolerance, tolerance, /*equal_nan=*/true)
                                                          : at::equal(got, expected))
           << (tier == compiler::Tier::kGeneric ? "generic tier" : "compiled tier") << "\ngot " << got.slice(0, 0, 24) << "\nexpected "
-          << expected.slice(0, 0, 24) << '\n' << compiler::to_string(compiler::lower(recorder.graph())) << "\nbecame\n"
+          << expected.slice(0, 0, 24) << '\n'
+          << compiler::to_string(compiler::lower(recorder.graph())) << "\nbecame\n"
           << compiler::to_string(program);
     }
   }
   return counts(program);
 }
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

@@ -29,7 +29,7 @@ class Recorder {
 
   // What a recipe left in every observable buffer, beside what ATen left there: each pair as flat tensors of one dtype.
   struct Result {
-    std::vector<std::pair<at::Tensor, at::Tensor>> outputs; // got, expected
+    std::vector<std::pair<at::Tensor, at::Tensor>> outputs;  // got, expected
   };
   // Arena and locals are poisoned with NaN bytes first, and have guard bytes behind them.
   Result run(const Recipe& recipe);
@@ -37,8 +37,8 @@ class Recorder {
 
  private:
   struct Memory {
-    at::Tensor base; // one per storage
-    at::Tensor initial; // its bytes before the graph
+    at::Tensor base;     // one per storage
+    at::Tensor initial;  // its bytes before the graph
     c10::ScalarType dtype;
   };
   void add_node(const char* name, std::vector<c10::IValue> args, const std::vector<at::Tensor>& destinations);
@@ -46,7 +46,7 @@ class Recorder {
   ir::WindowId window(const at::Tensor& tensor, bool fresh);
 
   ir::Graph graph_;
-  std::vector<Memory> memories_; // by BufferId
+  std::vector<Memory> memories_;  // by BufferId
 };
 
 // Runs all passes one after another and checks the program after each: accesses within their buffers, no read of local bytes that
@@ -63,4 +63,4 @@ std::ostream& operator<<(std::ostream& out, const Counts& c);
 // Compiles for both tiers, runs both, compares with ATen; returns what the compiled program consists of.
 Counts check(Recorder& recorder, double tolerance = 2e-5);
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

@@ -13,13 +13,15 @@ struct Case {
   const char* what;
   int64_t b, h, g, l, s, e, f;
   bool causal;
-  int mask; // 0: none, 1: bool [L, S], 2: additive [B, 1, L, S], 3: bool with rows that see nothing
+  int mask;  // 0: none, 1: bool [L, S], 2: additive [B, 1, L, S], 3: bool with rows that see nothing
 };
 
 const Case kCases[] = {
-    {"plain", 2, 3, 3, 70, 300, 40, 40, false, 0},   {"causal", 1, 2, 2, 130, 130, 64, 64, true, 0}, {"decode", 2, 8, 2, 1, 257, 64, 64, false, 0},
-    {"grouped", 1, 6, 2, 33, 50, 16, 24, true, 0},   {"bool mask", 2, 2, 2, 20, 40, 8, 8, false, 1}, {"additive mask", 2, 4, 2, 20, 300, 8, 8, false, 2},
-    {"blind rows", 1, 2, 2, 9, 12, 8, 8, false, 3},  {"one key", 1, 1, 1, 5, 1, 4, 4, false, 0},     {"long causal", 1, 1, 1, 4, 600, 16, 16, true, 0},
+    {"plain", 2, 3, 3, 70, 300, 40, 40, false, 0},     {"causal", 1, 2, 2, 130, 130, 64, 64, true, 0},
+    {"decode", 2, 8, 2, 1, 257, 64, 64, false, 0},     {"grouped", 1, 6, 2, 33, 50, 16, 24, true, 0},
+    {"bool mask", 2, 2, 2, 20, 40, 8, 8, false, 1},    {"additive mask", 2, 4, 2, 20, 300, 8, 8, false, 2},
+    {"blind rows", 1, 2, 2, 9, 12, 8, 8, false, 3},    {"one key", 1, 1, 1, 5, 1, 4, 4, false, 0},
+    {"long causal", 1, 1, 1, 4, 600, 16, 16, true, 0},
 };
 
 at::Tensor mask_of(const Case& c) {
@@ -37,7 +39,8 @@ at::Tensor mask_of(const Case& c) {
   return m;
 }
 
-at::Tensor reference(const Case& c, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask, double scale, at::Tensor* lse) {
+at::Tensor reference(const Case& c, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask, double scale,
+                     at::Tensor* lse) {
   const at::Tensor kk = k.repeat_interleave(c.h / c.g, 1), vv = v.repeat_interleave(c.h / c.g, 1);
   at::Tensor scores = at::matmul(q, kk.transpose(-2, -1)) * scale;
   if (c.causal) {
@@ -57,20 +60,43 @@ TEST(Attention, ForwardAndBackward) {
       const double tolerance = dtype == at::kFloat ? 2e-5 : 4e-2, scale = 0.3;
       const std::string what = std::string(c.what) + (dtype == at::kFloat ? "" : " bf16");
       // [B, L, H, E] in memory, as models make them
-      const at::Tensor q = at::randn({c.b, c.l, c.h, c.e}).to(dtype).transpose(1, 2), k = at::randn({c.b, c.s, c.g, c.e}).to(dtype).transpose(1, 2),
-                       v = at::randn({c.b, c.g, c.s, c.f}).to(dtype), mask = mask_of(c);
-      const at::Tensor dq = q.to(at::kDouble).requires_grad_(), dk = k.to(at::kDouble).requires_grad_(), dv = v.to(at::kDouble).requires_grad_();
+      const at::Tensor q = at::randn({c.b, c.l, c.h, c.e}).to(dtype).transpose(1, 2),
+                       k = at::randn({c.b, c.s, c.g, c.e}).to(dtype).transpose(1, 2), v = at::randn({c.b, c.g, c.s, c.f}).to(dtype),
+                       mask = mask_of(c);
+      const at::Tensor dq = q.to(at::kDouble).requires_grad_(), dk = k.to(at::kDouble).requires_grad_(),
+                       dv = v.to(at::kDouble).requires_grad_();
       at::Tensor lse;
       const at::Tensor expected = reference(c, dq, dk, dv, mask, scale, &lse);
       const at::Tensor out = at::empty({c.b, c.h, c.l, c.f}, dtype), got_lse = at::empty({c.b, c.h, c.l});
-      CallBuilder(Primitive::kAttention).read(q).read(k).read(v).read(mask).write(out).write(got_lse).ints({c.causal}).floats({scale}).run();
+      CallBuilder(Primitive::kAttention)
+          .read(q)
+          .read(k)
+          .read(v)
+          .read(mask)
+          .write(out)
+          .write(got_lse)
+          .ints({c.causal})
+          .floats({scale})
+          .run();
       expect_close(out, expected.detach(), tolerance, what);
       expect_close(got_lse, lse.detach(), tolerance, what);
       const at::Tensor grad = at::randn({c.b, c.h, c.l, c.f}).to(dtype);
       expected.backward(grad.to(at::kDouble));
       const at::Tensor gq = at::empty_like(q), gk = at::empty_like(k), gv = at::empty_like(v);
-      CallBuilder(Primitive::kAttentionBackward).read(grad).read(q).read(k).read(v).read(mask).read(out).read(got_lse).write(gq).write(gk).write(gv)
-          .ints({c.causal}).floats({scale}).run();
+      CallBuilder(Primitive::kAttentionBackward)
+          .read(grad)
+          .read(q)
+          .read(k)
+          .read(v)
+          .read(mask)
+          .read(out)
+          .read(got_lse)
+          .write(gq)
+          .write(gk)
+          .write(gv)
+          .ints({c.causal})
+          .floats({scale})
+          .run();
       expect_close(gq, dq.grad(), tolerance * 4, what);
       expect_close(gk, dk.grad(), tolerance * 4, what);
       expect_close(gv, dv.grad(), tolerance * 4, what);
@@ -92,15 +118,23 @@ TEST(Attention, DoesNotDependOnThreads) {
 }
 
 TEST(Attention, Declines) {
-  const at::Tensor wide = at::randn({1, 1, 4, 8}, at::kDouble), odd = at::randn({1, 1, 8, 4}).transpose(2, 3), plain = at::randn({1, 1, 4, 8});
+  const at::Tensor wide = at::randn({1, 1, 4, 8}, at::kDouble), odd = at::randn({1, 1, 8, 4}).transpose(2, 3),
+                   plain = at::randn({1, 1, 4, 8});
   auto supported = [](const at::Tensor& q, const at::Tensor& k) {
     CallBuilder builder(Primitive::kAttention);
-    return builder.read(q).read(k).read(k).read({}).write(at::empty_like(q, at::MemoryFormat::Contiguous)).ints({0}).floats({1}).supported();
+    return builder.read(q)
+        .read(k)
+        .read(k)
+        .read({})
+        .write(at::empty_like(q, at::MemoryFormat::Contiguous))
+        .ints({0})
+        .floats({1})
+        .supported();
   };
   EXPECT_TRUE(supported(plain, plain));
   EXPECT_FALSE(supported(wide, wide));
   EXPECT_FALSE(supported(plain, odd));
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

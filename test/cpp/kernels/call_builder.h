@@ -128,4 +128,4 @@ inline double tolerance_of(c10::ScalarType t) {
   return t == at::kDouble ? 1e-10 : t == at::kFloat ? 2e-5 : 2e-2;
 }
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

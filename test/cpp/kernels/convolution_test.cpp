@@ -42,8 +42,8 @@ std::vector<int64_t> ints_of(const Case& c) {
 }
 
 at::Tensor reference(const Case& c, const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
-  return at::convolution(x.to(at::kDouble), w.to(at::kDouble), bias.defined() ? bias.to(at::kDouble) : bias, c.stride, c.padding, c.dilation,
-                         c.transposed, c.output_padding, c.groups);
+  return at::convolution(x.to(at::kDouble), w.to(at::kDouble), bias.defined() ? bias.to(at::kDouble) : bias, c.stride, c.padding,
+                         c.dilation, c.transposed, c.output_padding, c.groups);
 }
 
 TEST(Convolution, Forward) {
@@ -56,7 +56,7 @@ TEST(Convolution, Forward) {
         CallBuilder builder(Primitive::kConvolution);
         builder.read(x).read(w).read(bias).write(out).ints(ints_of(c));
         if (dtype == at::kBFloat16 && !builder.supported()) {
-          continue; // not on this machine
+          continue;  // not on this machine
         }
         builder.run();
         expect_close(out, expected, tolerance_of(dtype) * 4, c.what);
@@ -68,8 +68,9 @@ TEST(Convolution, Forward) {
 TEST(Convolution, Backwards) {
   for (const Case& c : kCases) {
     const at::Tensor x = at::randn(c.x), w = at::randn(c.w) * 0.3, y = reference(c, x, w, {}), g = at::randn(y.sizes());
-    const auto [gx, gw, gb] = at::convolution_backward(g.to(at::kDouble), x.to(at::kDouble), w.to(at::kDouble), c10::nullopt, c.stride, c.padding,
-                                                       c.dilation, c.transposed, c.output_padding, c.groups, {true, true, false});
+    const auto [gx, gw, gb] =
+        at::convolution_backward(g.to(at::kDouble), x.to(at::kDouble), w.to(at::kDouble), c10::nullopt, c.stride, c.padding, c.dilation,
+                                 c.transposed, c.output_padding, c.groups, {true, true, false});
     const at::Tensor got_x = at::empty(c.x), got_w = at::empty(c.w);
     CallBuilder(Primitive::kConvolutionBackwardInput).read(g).read(w).write(got_x).ints(ints_of(c)).run();
     expect_close(got_x, gx, 1e-4, c.what);
@@ -80,12 +81,13 @@ TEST(Convolution, Backwards) {
 
 TEST(Convolution, ChannelsLastInAndOut) {
   const Case& c = kCases[1];
-  const at::Tensor x = at::randn(c.x).contiguous(at::MemoryFormat::ChannelsLast), w = at::randn(c.w).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor x = at::randn(c.x).contiguous(at::MemoryFormat::ChannelsLast),
+                   w = at::randn(c.w).contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor expected = reference(c, x, w, {});
   const at::Tensor out = at::empty(expected.sizes(), at::TensorOptions().memory_format(at::MemoryFormat::ChannelsLast));
   CallBuilder(Primitive::kConvolution).read(x).read(w).read({}).write(out).ints(ints_of(c)).run();
   expect_close(out, expected, 1e-4);
-  const at::Tensor slice = at::empty({2, 20, 14, 12}).slice(1, 2, 18).slice(2, 0, 13); // neither plain nor channels-last
+  const at::Tensor slice = at::empty({2, 20, 14, 12}).slice(1, 2, 18).slice(2, 0, 13);  // neither plain nor channels-last
   slice.copy_(x);
   CallBuilder(Primitive::kConvolution).read(slice).read(w).read({}).write(out.zero_()).ints(ints_of(c)).run();
   expect_close(out, expected, 1e-4);
@@ -95,11 +97,20 @@ TEST(Convolution, PostOps) {
   const Case& c = kCases[1];
   const at::Tensor x = at::randn(c.x), w = at::randn(c.w) * 0.1, bias = at::randn({32}), expected = reference(c, x, w, bias);
   const at::Tensor other = at::randn(expected.sizes()), scale = at::randn({32, 1, 1}), out = at::empty(expected.sizes());
-  CallBuilder(Primitive::kConvolution).read(x).read(w).read(bias).write(out).ints(ints_of(c)).post_op(PostOp::Kind::kMul, scale)
-      .post_op(PostOp::Kind::kAdd, other).post_op(PostOp::Kind::kRelu).run();
+  CallBuilder(Primitive::kConvolution)
+      .read(x)
+      .read(w)
+      .read(bias)
+      .write(out)
+      .ints(ints_of(c))
+      .post_op(PostOp::Kind::kMul, scale)
+      .post_op(PostOp::Kind::kAdd, other)
+      .post_op(PostOp::Kind::kRelu)
+      .run();
   expect_close(out, (expected * scale + other).relu(), 1e-4);
-  for (const auto& [kind, value] : {std::pair{PostOp::Kind::kSilu, at::silu(expected)}, std::pair{PostOp::Kind::kGeluErf, at::gelu(expected)},
-                                    std::pair{PostOp::Kind::kSigmoid, expected.sigmoid()}}) {
+  for (const auto& [kind, value] :
+       {std::pair{PostOp::Kind::kSilu, at::silu(expected)}, std::pair{PostOp::Kind::kGeluErf, at::gelu(expected)},
+        std::pair{PostOp::Kind::kSigmoid, expected.sigmoid()}}) {
     CallBuilder(Primitive::kConvolution).read(x).read(w).read(bias).write(out).ints(ints_of(c)).post_op(kind).run();
     expect_close(out, value, 1e-4);
   }
@@ -123,11 +134,21 @@ TEST(Convolution, PackedWeightsFollowTheVersion) {
 TEST(Convolution, EmptyBatchAndDeclined) {
   const Case& c = kCases[0];
   const at::Tensor w = at::randn(c.w);
-  CallBuilder(Primitive::kConvolution).read(at::empty({0, 3, 12, 12})).read(w).read({}).write(at::empty({0, 8, 12, 12})).ints(ints_of(c)).run();
+  CallBuilder(Primitive::kConvolution)
+      .read(at::empty({0, 3, 12, 12}))
+      .read(w)
+      .read({})
+      .write(at::empty({0, 8, 12, 12}))
+      .ints(ints_of(c))
+      .run();
   CallBuilder wide(Primitive::kConvolution);
-  wide.read(at::randn(c.x, at::kDouble)).read(at::randn(c.w, at::kDouble)).read({}).write(at::empty({2, 8, 12, 12}, at::kDouble)).ints(ints_of(c));
+  wide.read(at::randn(c.x, at::kDouble))
+      .read(at::randn(c.w, at::kDouble))
+      .read({})
+      .write(at::empty({2, 8, 12, 12}, at::kDouble))
+      .ints(ints_of(c));
   EXPECT_FALSE(wide.supported());
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

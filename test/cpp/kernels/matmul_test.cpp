@@ -28,7 +28,8 @@ void check(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, con
 }
 
 TEST(Matmul, ShapesTimesDtypes) {
-  const int64_t shapes[][3] = {{1, 1, 1}, {1, 64, 64}, {2, 3, 5}, {1, 1000, 37}, {7, 1, 9}, {33, 65, 17}, {128, 96, 64}, {64, 10, 784}, {1, 1, 300}};
+  const int64_t shapes[][3] = {{1, 1, 1},    {1, 64, 64},   {2, 3, 5},     {1, 1000, 37}, {7, 1, 9},
+                               {33, 65, 17}, {128, 96, 64}, {64, 10, 784}, {1, 1, 300}};
   for (auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     for (const auto& [m, n, k] : shapes) {
       const std::string what = std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
@@ -87,8 +88,16 @@ TEST(Matmul, PostOps) {
       for (const auto& [kind, expected] : cases) {
         const at::Tensor out = at::empty({2, m, 72}, dtype);
         CallBuilder builder(Primitive::kMatmul);
-        builder.read(a).read(b).read(bias).write(out).post_op(kind, 0.25).post_op(PostOp::Kind::kMul, column).post_op(PostOp::Kind::kAdd, other).run();
-        expect_close(out, expected * column.to(at::kDouble) + other.to(at::kDouble), tolerance_of(dtype) * 4, kernels::to_string(builder.call()));
+        builder.read(a)
+            .read(b)
+            .read(bias)
+            .write(out)
+            .post_op(kind, 0.25)
+            .post_op(PostOp::Kind::kMul, column)
+            .post_op(PostOp::Kind::kAdd, other)
+            .run();
+        expect_close(out, expected * column.to(at::kDouble) + other.to(at::kDouble), tolerance_of(dtype) * 4,
+                     kernels::to_string(builder.call()));
       }
     }
   }
@@ -106,7 +115,8 @@ TEST(Matmul, EveryKernelAgrees) {
   const at::Tensor a = random({3, 6, 48}), b = random({3, 48, 100}), bias = random({100});
   const at::Tensor expected = (at::bmm(a, b) + bias).relu();
   int kernels_seen = 0;
-  for (const auto& kernel : {make_onednn_matmul(p, true), make_onednn_matmul(p, false), kernels::make_tile_matmul(p), kernels::make_blas_matmul(p)}) {
+  for (const auto& kernel :
+       {make_onednn_matmul(p, true), make_onednn_matmul(p, false), kernels::make_tile_matmul(p), kernels::make_blas_matmul(p)}) {
     ASSERT_NE(kernel, nullptr);
     ++kernels_seen;
     const at::Tensor out = at::empty({3, 6, 100}), packed = at::empty({static_cast<int64_t>(kernel->packed_bytes())}, at::kByte);
@@ -133,7 +143,7 @@ TEST(Matmul, PackedWeightsFollowTheVersion) {
   for (uint64_t version : {1, 1, 1, 2, 3, 3, 3}) {
     w.copy_(at::randn({512, 512}).mul_(static_cast<double>(version)));
     if (version == 1 || version == 3) {
-      w.fill_(static_cast<double>(version)); // the same bytes as long as the version stays
+      w.fill_(static_cast<double>(version));  // the same bytes as long as the version stays
     }
     step->run(builder.tags({{}, {.memory = 77, .version = version}, {}}).invocation());
     expect_close(out, at::mm(a.to(at::kDouble), w.to(at::kDouble)), 1e-3, std::to_string(version));
@@ -164,7 +174,7 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
   EXPECT_EQ(device::packed_bytes(0), 1000);
   EXPECT_EQ(get(2), nullptr);
   EXPECT_EQ(device::packed_bytes(0), 0);
-  EXPECT_EQ(get(2, 2 << 20), nullptr); // does not fit
+  EXPECT_EQ(get(2, 2 << 20), nullptr);  // does not fit
   EXPECT_EQ(kernels::packed_weight({0, 1}, 0, layout, 8, pack), nullptr);
   kernels::set_packed_limit(size_t{1} << 30);
 }
@@ -178,5 +188,5 @@ TEST(Matmul, DeclinesIntegersAndMixedDtypes) {
   EXPECT_FALSE(mixed.supported());
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

@@ -10,8 +10,7 @@ namespace torch_hpu::testing {
 
 class NodeBuilder {
  public:
-  explicit NodeBuilder(const char* name, const char* overload = "")
-      : op_(c10::Dispatcher::singleton().findSchemaOrThrow(name, overload)) {
+  explicit NodeBuilder(const char* name, const char* overload = "") : op_(c10::Dispatcher::singleton().findSchemaOrThrow(name, overload)) {
     op_.name = *overload == 0 ? name : std::string(name) + "." + overload;
     node_.op = &op_;
   }
@@ -152,4 +151,4 @@ class NodeBuilder {
   std::vector<ir::ScalarValue> scalars_;
 };
 
-} // namespace torch_hpu::testing
+}  // namespace torch_hpu::testing

@@ -16,7 +16,7 @@ struct Case {
 const Case kCases[] = {
     {{2, 3, 9, 8}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, false},
     {{2, 3, 9, 8}, {3, 2}, {2, 2}, {1, 0}, {1, 1}, true},
-    {{3, 10, 10}, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false}, // no batch
+    {{3, 10, 10}, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false},  // no batch
     {{1, 40, 12, 11}, {3, 3}, {1, 2}, {1, 1}, {2, 2}, false},
 };
 
@@ -61,8 +61,8 @@ TEST(Pool, MaxForwardBackward) {
     EXPECT_TRUE(at::equal(indices, where));
     const at::Tensor g = at::randn(expected.sizes()).to(x.scalar_type()), gx = at::empty_like(x);
     CallBuilder(Primitive::kMaxPoolBackward).read(g).read(indices).write(gx).ints(ints_of(c, true, {c.ceil_mode})).run();
-    const at::Tensor expected_g = at::max_pool2d_with_indices_backward(g.to(at::kDouble), x.to(at::kDouble), c.kernel, c.stride, c.padding, c.dilation,
-                                                                       c.ceil_mode, where.contiguous());
+    const at::Tensor expected_g = at::max_pool2d_with_indices_backward(g.to(at::kDouble), x.to(at::kDouble), c.kernel, c.stride, c.padding,
+                                                                       c.dilation, c.ceil_mode, where.contiguous());
     expect_close(gx, expected_g, tolerance_of(x.scalar_type()));
   });
 }
@@ -79,8 +79,9 @@ TEST(Pool, AverageForwardBackward) {
         expect_close(out, expected, tolerance_of(x.scalar_type()));
         const at::Tensor g = at::randn(expected.sizes()).to(x.scalar_type()), gx = at::empty_like(x);
         CallBuilder(Primitive::kAvgPoolBackward).read(g).write(gx).ints(ints).run();
-        expect_close(gx, at::avg_pool2d_backward(g.to(at::kDouble), x.to(at::kDouble).contiguous(), c.kernel, c.stride, c.padding, c.ceil_mode,
-                                                 include, override),
+        expect_close(gx,
+                     at::avg_pool2d_backward(g.to(at::kDouble), x.to(at::kDouble).contiguous(), c.kernel, c.stride, c.padding, c.ceil_mode,
+                                             include, override),
                      tolerance_of(x.scalar_type()));
       }
     }
@@ -113,5 +114,5 @@ TEST(Pool, OneAndThreeDims) {
   expect_close(got, pooled, 1e-6);
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

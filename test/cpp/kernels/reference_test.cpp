@@ -34,7 +34,7 @@ TEST(Reference, OutVariantIsUsedOnlyWhenDtypesAgree) {
   at::Tensor out = at::empty({3, 2});
   NodeBuilder("aten::mm").tensor(a).tensor(b).write(out).out_variant("out").run(3);
   EXPECT_TRUE(at::allclose(out, at::mm(a, b)));
-  out = at::empty({3, 2}, at::kDouble); // mm.out would refuse
+  out = at::empty({3, 2}, at::kDouble);  // mm.out would refuse
   NodeBuilder("aten::mm").tensor(a).tensor(b).write(out).out_variant("out").run(3);
   EXPECT_TRUE(at::allclose(out, at::mm(a, b).to(at::kDouble)));
   out = at::empty({2, 3}).t();
@@ -65,8 +65,16 @@ TEST(Reference, ListsOptionalsAndUnwantedReturns) {
   EXPECT_TRUE(at::equal(where, std::get<1>(x.max(1))));
 
   const at::Tensor norm = at::empty({4, 5, 6});
-  NodeBuilder("aten::native_layer_norm").tensor(x).constant(std::vector<int64_t>{6}).none().none().scalar(1e-5).write(norm)
-      .write(at::Tensor()).write(at::Tensor()).run();
+  NodeBuilder("aten::native_layer_norm")
+      .tensor(x)
+      .constant(std::vector<int64_t>{6})
+      .none()
+      .none()
+      .scalar(1e-5)
+      .write(norm)
+      .write(at::Tensor())
+      .write(at::Tensor())
+      .run();
   EXPECT_TRUE(at::allclose(norm, at::layer_norm(x, {6})));
 }
 
@@ -85,8 +93,20 @@ TEST(Reference, MutatingNodeWritesItsArgumentsAndFreshReturns) {
   at::Tensor expected_mean = mean.clone(), expected_var = var.clone();
   const auto expected = at::native_batch_norm(x, {}, {}, expected_mean, expected_var, true, 0.1, 1e-5);
   const at::Tensor out = at::empty_like(x), save_mean = at::empty({3}), save_invstd = at::empty({3});
-  NodeBuilder("aten::native_batch_norm").tensor(x).none().none().tensor(mean).tensor(var).constant(true).scalar(0.1).scalar(1e-5)
-      .mutates({3, 4}).write(out).write(save_mean).write(save_invstd).run();
+  NodeBuilder("aten::native_batch_norm")
+      .tensor(x)
+      .none()
+      .none()
+      .tensor(mean)
+      .tensor(var)
+      .constant(true)
+      .scalar(0.1)
+      .scalar(1e-5)
+      .mutates({3, 4})
+      .write(out)
+      .write(save_mean)
+      .write(save_invstd)
+      .run();
   EXPECT_TRUE(at::allclose(out, std::get<0>(expected)));
   EXPECT_TRUE(at::allclose(save_mean, std::get<1>(expected)));
   EXPECT_TRUE(at::allclose(mean, expected_mean));
@@ -99,8 +119,15 @@ TEST(Reference, MutatingNodeWritesItsArgumentsAndFreshReturns) {
 
 TEST(Reference, FactoriesRunOnTheHost) {
   const at::Tensor out = at::empty({3});
-  NodeBuilder("aten::full").constant(std::vector<int64_t>{3}).scalar(1.5).none().none()
-      .constant(c10::Device(c10::DeviceType::PrivateUse1, 0)).constant(true).write(out).run();
+  NodeBuilder("aten::full")
+      .constant(std::vector<int64_t>{3})
+      .scalar(1.5)
+      .none()
+      .none()
+      .constant(c10::Device(c10::DeviceType::PrivateUse1, 0))
+      .constant(true)
+      .write(out)
+      .run();
   EXPECT_TRUE(at::equal(out, at::full({3}, 1.5)));
 }
 
@@ -160,21 +187,56 @@ TEST(Composites, AttentionForwardAndBackward) {
                    v = at::randn({2, 2, 5, 8}).requires_grad_();
   const at::Tensor expected = at::scaled_dot_product_attention(q, k, v, {}, 0.0, true, std::nullopt, /*enable_gqa=*/true);
   const at::Tensor out = at::empty({2, 4, 5, 8}), lse = at::empty({2, 4, 5}), none;
-  NodeBuilder("aten::_scaled_dot_product_fused_attention_overrideable").tensor(q.detach()).tensor(k.detach()).tensor(v.detach()).none()
-      .scalar(0.0).constant(true).constant(false).none()
-      .write(out).write(lse).write(none).write(none).write(none).write(none).write(none).write(none).write(none).run();
+  NodeBuilder("aten::_scaled_dot_product_fused_attention_overrideable")
+      .tensor(q.detach())
+      .tensor(k.detach())
+      .tensor(v.detach())
+      .none()
+      .scalar(0.0)
+      .constant(true)
+      .constant(false)
+      .none()
+      .write(out)
+      .write(lse)
+      .write(none)
+      .write(none)
+      .write(none)
+      .write(none)
+      .write(none)
+      .write(none)
+      .write(none)
+      .run();
   EXPECT_TRUE(at::allclose(out, expected, 1e-4, 1e-5));
   const at::Tensor grad = at::randn({2, 4, 5, 8});
   expected.backward(grad);
   const at::Tensor gq = at::empty_like(q), gk = at::empty_like(k), gv = at::empty_like(v);
-  NodeBuilder("aten::_scaled_dot_product_fused_attention_overrideable_backward").tensor(grad).tensor(q.detach()).tensor(k.detach())
-      .tensor(v.detach()).none().constant(c10::List<bool>({true, true, true, false})).tensor(out).tensor(lse).none().none()
-      .constant(int64_t{5}).constant(int64_t{5}).scalar(0.0).constant(true).none().none().none()
-      .write(gq).write(gk).write(gv).write(none).run();
+  NodeBuilder("aten::_scaled_dot_product_fused_attention_overrideable_backward")
+      .tensor(grad)
+      .tensor(q.detach())
+      .tensor(k.detach())
+      .tensor(v.detach())
+      .none()
+      .constant(c10::List<bool>({true, true, true, false}))
+      .tensor(out)
+      .tensor(lse)
+      .none()
+      .none()
+      .constant(int64_t{5})
+      .constant(int64_t{5})
+      .scalar(0.0)
+      .constant(true)
+      .none()
+      .none()
+      .none()
+      .write(gq)
+      .write(gk)
+      .write(gv)
+      .write(none)
+      .run();
   EXPECT_TRUE(at::allclose(gq, q.grad(), 1e-4, 1e-5));
   EXPECT_TRUE(at::allclose(gk, k.grad(), 1e-4, 1e-5));
   EXPECT_TRUE(at::allclose(gv, v.grad(), 1e-4, 1e-5));
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu

@@ -26,7 +26,8 @@ TEST(EmbeddingBackward, SumsInOrderSkipsPaddingScales) {
 }
 
 TEST(EmbeddingBackward, StridedOperandsAndErrors) {
-  const at::Tensor index = at::randint(0, 5, {6, 4}).t(), grad = at::randn({8, 6, 4}).permute({2, 1, 0}), out = at::empty({16, 5}).t().slice(1, 0, 16, 2);
+  const at::Tensor index = at::randint(0, 5, {6, 4}).t(), grad = at::randn({8, 6, 4}).permute({2, 1, 0}),
+                   out = at::empty({16, 5}).t().slice(1, 0, 16, 2);
   CallBuilder(Primitive::kEmbeddingBackward).read(grad).read(index).write(out).ints({-1, 0}).run();
   expect_close(out, at::embedding_dense_backward(grad.contiguous(), index.contiguous(), 5, -1, false), 1e-5);
   CallBuilder bad(Primitive::kEmbeddingBackward);
@@ -59,14 +60,9 @@ TEST(IndexPut, PlacesValuesAsAten) {
     std::vector<int64_t> values;
   };
   const Case cases[] = {
-      {{i}, {3, 5, 6}},
-      {{i}, {}},
-      {{{}, j}, {4, 2, 1, 6}},
-      {{{}, {}, k}, {4, 5, 2, 3}},
-      {{i, j}, {2, 3, 6}},
-      {{i, {}, k}, {2, 3, 5}}, // the indexed dims are apart: their shape comes first
-      {{{}, j, k}, {1}},
-      {{i, j, k}, {2, 3}},
+      {{i}, {3, 5, 6}},        {{i}, {}},           {{{}, j}, {4, 2, 1, 6}}, {{{}, {}, k}, {4, 5, 2, 3}}, {{i, j}, {2, 3, 6}},
+      {{i, {}, k}, {2, 3, 5}},  // the indexed dims are apart: their shape comes first
+      {{{}, j, k}, {1}},       {{i, j, k}, {2, 3}},
   };
   for (const Case& c : cases) {
     for (bool accumulate : {true, false}) {
@@ -96,5 +92,5 @@ TEST(IndexPut, DeclinesMasksAndRefusesBadIndices) {
   EXPECT_THROW(bad.run(), c10::IndexError);
 }
 
-} // namespace
-} // namespace torch_hpu
+}  // namespace
+}  // namespace torch_hpu
