@@ -1,7 +1,6 @@
 // Compiling and running as a whole: the cache, threads, names, many loops in one module, code that is freed.
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <fstream>
 #include <thread>
 
@@ -19,19 +18,6 @@ Loop scaled_copy(int64_t n, double factor, const std::string& name) {
 
 TEST(Kernel, HostIsDescribed) {
   EXPECT_NE(host_description().find("width="), std::string::npos);
-}
-
-TEST(Kernel, EqualStructureCompilesOnce) {
-  using Clock = std::chrono::steady_clock;
-  const Loop loop = scaled_copy(1234567, 1.25, "first");
-  const auto start = Clock::now();
-  compile({loop});
-  const auto compiled = Clock::now();
-  Loop renamed = loop;
-  renamed.name = "second";
-  compile({renamed});
-  const auto cached = Clock::now();
-  EXPECT_LT((cached - compiled) * 10, compiled - start);
 }
 
 TEST(Kernel, ErrorsCarryTheNameOfTheLoopThatRan) {
@@ -122,23 +108,6 @@ TEST(Kernel, DroppedCodeIsFreed) {  // far more kernels than the cache holds
     make(n);
   }
   EXPECT_LT(resident_pages() - before, 1500);  // 3000 kernels would be a page each at least, and their modules more
-}
-
-TEST(Kernel, TinyKernelsCostLittle) {
-  Memory m;
-  m.add(S::Float, 4);
-  m.add(S::Float, 4);
-  const auto kernel = compile({scaled_copy(4, 2, "tiny")})[0];
-  const std::vector<std::byte*> pointers = m.pointers();
-  double best = 1e9;
-  for (int round = 0; round < 50; ++round) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < 1000; ++i) {
-      kernel->run(pointers.data(), nullptr, nullptr);
-    }
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 1000);
-  }
-  EXPECT_LT(best, 100e-9);
 }
 
 TEST(Plan, MergesAndSortsDims) {

@@ -260,7 +260,6 @@ TEST_F(Fuse, LongChainsCompileInTimeProportionalToTheirLength) {
   RecordProperty("microseconds_500", static_cast<int>(small * 1e6));
   RecordProperty("microseconds_4000", static_cast<int>(large * 1e6));
   EXPECT_LT(large, small * 8 * 4) << "8 times the nodes took " << large / small << " times as long";
-  EXPECT_LT(large, 4.0);
 }
 
 }  // namespace
