@@ -9,7 +9,7 @@
 
 namespace torch_hpu::compiler {
 
-// What a lowering sees of its node, and where it puts what it makes. See lowering_context.h for the helpers over it.
+// What a lowering sees of its node, and where it puts what it makes. Loops are written with loop_builder.h, library calls with library_calls.h.
 struct LoweringContext {
   const ir::Graph& graph;
   const ir::Node& node;
