@@ -100,7 +100,7 @@ void clear_row_strides(Loop& loop) {
     for (int k = 0; k < traits(e.op).operands; ++k) {
       p = p || point[operands(e)[k]];
     }
-    p = p || ((e.op == Op::kLoad || e.op == Op::kLoadAt) && moves(loop.accesses[e.imm_i].strides));
+    p = p || (is_load(e.op) && moves(loop.accesses[e.imm_i].strides));
     p = p || (e.op == Op::kIndex && e.imm_i >= loop.kept && loop.sizes[e.imm_i] != 1);
     point.push_back(p && !is_reduce(e.op));
   }
@@ -126,7 +126,7 @@ void drop_unused_accesses(Loop& loop) {
     return number[access];
   };
   for (Expr& e : loop.exprs) {
-    if (e.op == Op::kLoad || e.op == Op::kLoadAt) {
+    if (is_load(e.op)) {
       e.imm_i = use(e.imm_i);
     }
   }

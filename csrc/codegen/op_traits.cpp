@@ -109,4 +109,24 @@ const OpTraits& traits(Op op) {
   return kTable[static_cast<size_t>(op)].traits;
 }
 
+bool is_expr_dtype(c10::ScalarType t) {
+  switch (t) {
+    case c10::ScalarType::Bool:
+    case c10::ScalarType::Byte:
+    case c10::ScalarType::Char:
+    case c10::ScalarType::Short:
+    case c10::ScalarType::Int:
+    case c10::ScalarType::Long:
+    case c10::ScalarType::Float:
+    case c10::ScalarType::Double:
+      return true;
+    default:
+      return false;
+  }
+}
+
+c10::ScalarType compute_dtype(c10::ScalarType memory) {
+  return memory == c10::ScalarType::Half || memory == c10::ScalarType::BFloat16 ? c10::ScalarType::Float : memory;
+}
+
 }  // namespace torch_hpu::codegen

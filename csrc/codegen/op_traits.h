@@ -37,9 +37,17 @@ inline bool is_reduce(Op op) {
 inline bool is_arg_reduce(Op op) {
   return op == Op::kReduceArgMin || op == Op::kReduceArgMax;
 }
+inline bool is_load(Op op) {
+  return op == Op::kLoad || op == Op::kLoadAt;
+}
 inline bool is_float(c10::ScalarType t) {
   return t == c10::ScalarType::Float || t == c10::ScalarType::Double;
 }
+
+// The dtypes of expressions.
+bool is_expr_dtype(c10::ScalarType t);
+// The dtype in which values of a memory dtype are computed: Float for half and bfloat16, otherwise the same.
+c10::ScalarType compute_dtype(c10::ScalarType memory);
 
 // The operand expressions in order a, b, c.
 inline std::array<ExprId, 3> operands(const Expr& e) {

@@ -58,7 +58,7 @@ void analyse(Plan& plan) {
       plan.dims[i] |= plan.dims[operands(e)[k]];
       plan.pass[i] = std::max(plan.pass[i], plan.pass[operands(e)[k]]);
     }
-    if (e.op == Op::kLoad || e.op == Op::kLoadAt) {
+    if (is_load(e.op)) {
       plan.dims[i] |= moving(loop.accesses[e.imm_i].strides);
     } else if (is_reduce(e.op)) {
       plan.dims[i] &= kept_bits;

@@ -9,27 +9,6 @@ namespace {
 
 using c10::ScalarType;
 
-bool is_expr_dtype(ScalarType t) {
-  switch (t) {
-    case ScalarType::Bool:
-    case ScalarType::Byte:
-    case ScalarType::Char:
-    case ScalarType::Short:
-    case ScalarType::Int:
-    case ScalarType::Long:
-    case ScalarType::Float:
-    case ScalarType::Double:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// The dtype of an expression that loads `memory`, or is stored into it.
-ScalarType register_dtype(ScalarType memory) {
-  return memory == ScalarType::Half || memory == ScalarType::BFloat16 ? ScalarType::Float : memory;
-}
-
 bool accepts(uint8_t set, ScalarType t) {
   return (set & (t == ScalarType::Bool ? kAcceptsBool : is_float(t) ? kAcceptsFloat : kAcceptsInt)) != 0;
 }
@@ -48,7 +27,7 @@ class Verifier {
       const Access& a = loop_.accesses[i];
       require(a.strides.size() == rank, "access a", i, " has ", a.strides.size(), " strides, the loop ", rank, " dims");
       require(a.buffer != ir::kNone, "access a", i, " has no buffer");
-      require(is_expr_dtype(register_dtype(a.dtype)), "access a", i, " has dtype ", a.dtype);
+      require(is_expr_dtype(compute_dtype(a.dtype)), "access a", i, " has dtype ", a.dtype);
     }
     for (size_t i = 0; i < loop_.exprs.size(); ++i) {
       check_expr(static_cast<ExprId>(i));
@@ -86,7 +65,7 @@ class Verifier {
     }
     require(is_expr_dtype(e.dtype), "%", id, " has dtype ", e.dtype);
     check_types(id, e, t);
-    if (e.op == Op::kLoad || e.op == Op::kLoadAt) {
+    if (is_load(e.op)) {
       moves = moves || moves_along_reduced(loop_.accesses[e.imm_i]);
     } else if (e.op == Op::kIndex) {
       moves = moves || (e.imm_i >= loop_.kept && loop_.sizes[e.imm_i] > 1);
@@ -144,7 +123,7 @@ class Verifier {
       case Op::kLoad:
       case Op::kLoadAt: {
         const ScalarType memory = access("%", id, e.imm_i).dtype;
-        require(e.dtype == register_dtype(memory), "%", id, " loads ", memory, " as ", e.dtype);
+        require(e.dtype == compute_dtype(memory), "%", id, " loads ", memory, " as ", e.dtype);
         require(e.op == Op::kLoad || dtype(e.a) == ScalarType::Long, "%", id, " has a displacement of dtype ",
                 e.a == kNoExpr ? e.dtype : dtype(e.a));
         return;
@@ -175,7 +154,7 @@ class Verifier {
       const Store& s = loop_.stores[i];
       const Access& a = access("store ", i, s.access);
       require(is_expr(s.value), "store ", i, " stores %", s.value);
-      require(dtype(s.value) == register_dtype(a.dtype), "store ", i, " stores ", dtype(s.value), " into ", a.dtype);
+      require(dtype(s.value) == compute_dtype(a.dtype), "store ", i, " stores ", dtype(s.value), " into ", a.dtype);
       require(s.at == kNoExpr || (is_expr(s.at) && dtype(s.at) == ScalarType::Long), "store ", i, " is at %", s.at);
       require(!point_[s.value] || s.at != kNoExpr || moves_along_reduced(a), "store ", i,
               " stores a point-level value, its access does not move along the reduced dims");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "csrc/codegen/op_traits.h"
+
 namespace torch_hpu::compiler {
 
 using codegen::Access;
@@ -12,14 +14,6 @@ using codegen::Loop;
 using codegen::Op;
 
 namespace {
-
-bool loads(Op op) {
-  return op == Op::kLoad || op == Op::kLoadAt;
-}
-
-bool reduces(Op op) {
-  return op >= Op::kReduceSum;
-}
 
 // Whether the window spans its buffer from end to end: then its offset is the same in every run.
 bool spans_buffer(const ir::Graph& graph, const ir::Window& w) {
@@ -175,7 +169,7 @@ void compact(Loop& loop) {
         *operand = renamed[static_cast<size_t>(*operand)];
       }
     }
-    if (loads(e.op)) {
+    if (codegen::is_load(e.op)) {
       e.imm_i = access(e.imm_i);
     } else if (e.op == Op::kScalar) {
       int64_t& slot = scalar_of[static_cast<size_t>(e.imm_i)];
@@ -219,11 +213,11 @@ std::vector<bool> point_level(const Loop& loop) {
   std::vector<bool> point(loop.exprs.size(), false);
   for (size_t i = 0; i < loop.exprs.size(); ++i) {
     const Expr& e = loop.exprs[i];
-    if (reduces(e.op)) {
+    if (codegen::is_reduce(e.op)) {
       continue;
     }
     bool p = e.op == Op::kIndex && e.imm_i >= static_cast<int64_t>(loop.kept);
-    if (loads(e.op)) {
+    if (codegen::is_load(e.op)) {
       const Access& a = loop.accesses[static_cast<size_t>(e.imm_i)];
       p = std::any_of(a.strides.begin() + loop.kept, a.strides.end(), [](int64_t s) { return s != 0; });
     }

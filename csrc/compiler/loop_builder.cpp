@@ -16,10 +16,6 @@ ScalarType E::dtype() const {
   return builder->expr(*this).dtype;
 }
 
-ScalarType compute_dtype(ScalarType memory) {
-  return memory == ScalarType::Half || memory == ScalarType::BFloat16 ? ScalarType::Float : memory;
-}
-
 LoopBuilder::LoopBuilder(LoweringContext& context, std::string name, DimVector sizes, size_t kept) : context_(context) {
   loop_.name = std::move(name);
   loop_.sizes = std::move(sizes);
@@ -339,24 +335,7 @@ E min_of(E x) {
 }
 
 bool loopable(const ir::Window& w) {
-  if (w.conj || w.neg) {
-    return false;
-  }
-  switch (w.dtype) {
-    case ScalarType::Bool:
-    case ScalarType::Byte:
-    case ScalarType::Char:
-    case ScalarType::Short:
-    case ScalarType::Int:
-    case ScalarType::Long:
-    case ScalarType::Float:
-    case ScalarType::Double:
-    case ScalarType::Half:
-    case ScalarType::BFloat16:
-      return true;
-    default:
-      return false;
-  }
+  return !w.conj && !w.neg && codegen::is_expr_dtype(compute_dtype(w.dtype));
 }
 
 bool loopable(const LoweringContext& c) {

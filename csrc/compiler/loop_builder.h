@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "csrc/codegen/op_traits.h"
 #include "csrc/compiler/lower.h"
 
 namespace torch_hpu::compiler {
@@ -21,8 +22,7 @@ struct E {
   c10::ScalarType dtype() const;
 };
 
-// The dtype in which values of a memory dtype are computed: Float for half and bfloat16, otherwise the same.
-c10::ScalarType compute_dtype(c10::ScalarType memory);
+using codegen::compute_dtype;
 
 class LoopBuilder {
  public:

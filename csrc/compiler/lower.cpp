@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "csrc/codegen/op_traits.h"
 #include "csrc/compiler/access.h"
 
 namespace torch_hpu::compiler {
@@ -45,7 +46,7 @@ bool stores_are_safe(const Program& program, size_t first_item) {
         }
         const codegen::Loop& other = program.items[j].loop;
         for (const codegen::Expr& e : other.exprs) {
-          if (e.op != codegen::Op::kLoad && e.op != codegen::Op::kLoadAt) {
+          if (!codegen::is_load(e.op)) {
             continue;
           }
           const codegen::Access& source = other.accesses[static_cast<size_t>(e.imm_i)];

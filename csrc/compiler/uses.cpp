@@ -1,5 +1,7 @@
 #include "csrc/compiler/uses.h"
 
+#include "csrc/codegen/op_traits.h"
+
 namespace torch_hpu::compiler {
 
 std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
@@ -7,7 +9,7 @@ std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
   switch (item.kind) {
     case Item::Kind::kLoop:
       for (const codegen::Expr& e : item.loop.exprs) {
-        if (e.op == codegen::Op::kLoad || e.op == codegen::Op::kLoadAt) {
+        if (codegen::is_load(e.op)) {
           uses.push_back({item.loop.accesses[static_cast<size_t>(e.imm_i)].buffer, false});
         }
       }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "csrc/codegen/op_traits.h"
 #include "csrc/compiler/access.h"
 
 namespace torch_hpu::compiler {
@@ -28,9 +29,9 @@ void make_pointwise(Loop& loop) {
         *operand = renamed[static_cast<size_t>(*operand)];
       }
     }
-    if (e.op == Op::kReduceArgMin || e.op == Op::kReduceArgMax) {
+    if (codegen::is_arg_reduce(e.op)) {
       e = {Op::kConst, c10::ScalarType::Long};
-    } else if (e.op >= Op::kReduceSum) {
+    } else if (codegen::is_reduce(e.op)) {
       renamed[i] = e.a;
     }
   }
