@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "csrc/codegen/code.h"
 #include "csrc/codegen/op_traits.h"
 
 namespace torch_hpu::codegen {
@@ -14,8 +15,6 @@ using llvm::Type;
 using llvm::Value;
 
 using PhiloxKeys = llvm::SmallVector<Value*, 20>;
-
-enum class Fault : uint8_t { kIndex, kZeroDivision };
 
 class Alu {
  public:

@@ -172,8 +172,16 @@ void Emitter::end_function() {
   close_hoist(0);
 }
 
-// The odometer. One turn is one segment.
+// The odometer. One turn is one segment. Flat loops have one, from begin to end.
 void Emitter::segments() {
+  if (plan_.flat) {
+    scopes_.emplace_back();
+    level_ = 1;
+    columns(begin_, end_);
+    scopes_.pop_back();
+    level_ = 0;
+    return;
+  }
   struct Wheel {
     int dim;  // -1: the chunk
     int64_t size;

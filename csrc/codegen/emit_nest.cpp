@@ -59,10 +59,10 @@ void Emitter::columns(Value* begin, Value* end) {
   if (size >= plan_.block()) {
     dim_loop(plan_.vector_dim, begin, full, plan_.block(), [&](Value*) { item(plan_.unroll); });
   }
-  if (size % plan_.block() != 0) {
+  if (plan_.flat || size % plan_.block() != 0) {
     Value* from = size >= plan_.block() ? b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, begin, full) : begin;
     dim_loop(plan_.vector_dim, from, end, plan_.lanes, [&](Value* x) {
-      mask_ = size % plan_.lanes != 0 ? mask_from(x, end) : nullptr;
+      mask_ = plan_.flat || size % plan_.lanes != 0 ? mask_from(x, end) : nullptr;
       item(1);
       mask_ = nullptr;
     });

@@ -197,6 +197,18 @@ void merge_dims(Plan& plan, int begin, int end) {
   }
 }
 
+bool is_flat(const Loop& loop) {
+  if (loop.sizes.size() != 1 || loop.kept != 1 || loop.sizes[0] <= 1) {
+    return false;
+  }
+  for (const Store& s : loop.stores) {
+    if (s.at != kNoExpr || loop.accesses[s.access].strides[0] != 1) {
+      return false;
+    }
+  }
+  return std::all_of(loop.accesses.begin(), loop.accesses.end(), [](const Access& a) { return a.strides[0] == 0 || a.strides[0] == 1; });
+}
+
 }  // namespace
 
 Plan normalise(const Loop& loop) {
@@ -227,6 +239,7 @@ Plan normalise(const Loop& loop) {
     plan.loop.sizes.push_back(1);
     plan.loop.kept = 1;
   }
+  plan.flat = is_flat(plan.loop);
   return plan;
 }
 

@@ -182,14 +182,18 @@ static int64_t estimate_cost(const Plan& plan) {
   return cost + 2 * static_cast<int64_t>(plan.loop.stores.size());
 }
 
-Plan make_plan(const Loop& loop, int vector_bytes) {
-  Plan plan = normalise(loop);
+void choose(Plan& plan, int vector_bytes) {
   plan.vector_bytes = vector_bytes;
   analyse(plan);
   choose_vector_dim(plan, vector_bytes);
   choose_split(plan);
   choose_saved(plan);
   plan.cost_per_vector = estimate_cost(plan);
+}
+
+Plan make_plan(const Loop& loop, int vector_bytes) {
+  Plan plan = normalise(loop);
+  choose(plan, vector_bytes);
   return plan;
 }
 

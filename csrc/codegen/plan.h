@@ -15,6 +15,11 @@
 // A reduction to few rows has too few items for the threads. Then the longest reduced dim is cut into chunks of a fixed length
 // (whatever the number of threads, so that results do not depend on it), each (row, chunk) is an item that leaves partial
 // results in memory, and whoever needs the total folds the partials of its row. Each walk becomes a function of its own.
+//
+// Note [Flat loops]
+// A pointwise loop that is one run over contiguous elements (every access stands still or moves by one) has the same code for
+// every length: tensors of all sizes, and all tensors of an optimizer step, share it. Its plan has the length kFlatLength, and its
+// items are elements; a caller may begin at any multiple of the block.
 #pragma once
 
 #include <vector>
@@ -34,6 +39,8 @@ struct Saved {
   int pass;  // computed and written here; later walks read it
 };
 
+inline constexpr int64_t kFlatLength = int64_t{1} << 20;
+
 struct Plan {
   Loop loop;                   // normalised: size-1 dims dropped, dims sorted and merged; kIndex only inside `affine`
   std::vector<int> affine_of;  // per expr: index into affines, or -1
@@ -44,6 +51,8 @@ struct Plan {
   std::vector<int> pass;       // per expr: the largest pass among the Reduces it depends on or is (0: none)
   int passes = 0;              // Reduce passes
   bool point_stores = false;   // some store happens at every point: one more walk
+
+  bool flat = false;  // see Note [Flat loops]
 
   int vector_bytes = 16;  // of the host
   bool row_mode = false;
@@ -87,14 +96,17 @@ struct Plan {
 // `loop` is verified and localized. `vector_bytes` of the host.
 Plan make_plan(const Loop& loop, int vector_bytes);
 
+// Its two halves: what the loop is (the code depends on nothing else), and how it will run.
+Plan normalise(const Loop& loop);
+void choose(Plan& normalised, int vector_bytes);
+
 // Whether a store happens at every point. Else once a row.
 bool is_point_store(const Plan& plan, const Store& store);
 
 // Expressions that the stores and Reduces of walk `pass` (1-based; passes + 1: the point stores) evaluate, as roots.
 std::vector<ExprId> walk_roots(const Plan& plan, int pass);
 
-// The steps of make_plan, one file each.
-Plan normalise(const Loop& loop);                      // normalise.cpp: dims, affine expressions
+// The steps of choose, one file each.
 void analyse(Plan& plan);                              // plan.cpp: dims and pass of each expression
 void choose_vector_dim(Plan& plan, int vector_bytes);  // vectorise.cpp: mode, lanes, unroll
 void choose_saved(Plan& plan);                         // plan.cpp

@@ -43,9 +43,12 @@ ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Acc
 
 }  // namespace
 
+bool same_origin(const ir::Graph& graph, const Access& a, const Access& b) {
+  return a.buffer == b.buffer && a.dtype == b.dtype && a.offset == b.offset && windows_relation(graph, a, b) == ir::Relation::kEqual;
+}
+
 bool same_map(const ir::Graph& graph, const Access& a, const Access& b) {
-  return a.buffer == b.buffer && a.dtype == b.dtype && a.strides == b.strides && a.offset == b.offset &&
-         windows_relation(graph, a, b) == ir::Relation::kEqual;
+  return a.strides == b.strides && same_origin(graph, a, b);
 }
 
 bool may_overlap(const ir::Graph& graph, const Access& a, const DimVector& a_sizes, const Access& b, const DimVector& b_sizes) {

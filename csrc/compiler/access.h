@@ -6,6 +6,9 @@
 
 namespace torch_hpu::compiler {
 
+// Whether both accesses count from the same element of the same buffer, in every run of the recipe.
+bool same_origin(const ir::Graph& graph, const codegen::Access& a, const codegen::Access& b);
+
 // Whether both accesses touch the same element at each point of a common iteration space, in every run of the recipe.
 bool same_map(const ir::Graph& graph, const codegen::Access& a, const codegen::Access& b);
 

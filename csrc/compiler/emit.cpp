@@ -9,14 +9,28 @@
 namespace torch_hpu::compiler {
 namespace {
 
-// A generated kernel with what its local numbers stand for.
-class LoopStep final : public Step {
+// The loops of one kernel, and what their local numbers stand for, one loop's after the other's.
+struct KernelSource {
+  std::vector<codegen::Loop> loops;
+  std::vector<uint32_t> buffers, windows;
+  std::vector<ir::ScalarId> scalars;
+
+  void add(const codegen::Loop& loop) {
+    codegen::Localized local = codegen::localize(loop);
+    loops.push_back(std::move(local.loop));
+    buffers.insert(buffers.end(), local.buffers.begin(), local.buffers.end());
+    windows.insert(windows.end(), local.windows.begin(), local.windows.end());
+    scalars.insert(scalars.end(), local.scalars.begin(), local.scalars.end());
+  }
+};
+
+class KernelStep final : public Step {
  public:
-  LoopStep(codegen::Localized local, std::shared_ptr<const codegen::Kernel> kernel)
-      : name_(local.loop.name),
-        buffers_(std::move(local.buffers)),
-        windows_(std::move(local.windows)),
-        scalars_(std::move(local.scalars)),
+  KernelStep(KernelSource source, std::shared_ptr<const codegen::Kernel> kernel)
+      : name_(codegen::group_name(source.loops)),
+        buffers_(std::move(source.buffers)),
+        windows_(std::move(source.windows)),
+        scalars_(std::move(source.scalars)),
         kernel_(std::move(kernel)) {}
 
   void run(const Invocation& invocation) const override {
@@ -64,25 +78,33 @@ std::vector<bool> constant_reads(const Program& program, const kernels::LibraryC
 std::unique_ptr<Recipe> emit(const Program& program) {
   auto recipe = std::make_unique<Recipe>();
   std::vector<Lifetime> lifetimes(program.buffers.size());
-  std::vector<codegen::Localized> locals;
-  std::vector<codegen::Loop> loops;
+  std::vector<KernelSource> sources;
   for (size_t i = 0; i < program.items.size(); ++i) {
     const Item& item = program.items[i];
     for (const BufferUse& u : buffer_uses(program, item)) {
       lifetimes[u.buffer].touch(i);
     }
     if (item.kind == Item::Kind::kLoop) {
-      locals.push_back(codegen::localize(item.loop));
-      loops.push_back(locals.back().loop);
+      sources.emplace_back().add(item.loop);
+    } else if (item.kind == Item::Kind::kGroup) {
+      sources.emplace_back();
+      for (const codegen::Loop& loop : item.group) {
+        sources.back().add(loop);
+      }
     }
   }
   plan_memory(program.buffers, lifetimes, *recipe);
-  const auto kernels = codegen::compile(loops);
+  std::vector<std::vector<codegen::Loop>> groups;
+  for (const KernelSource& source : sources) {
+    groups.push_back(source.loops);
+  }
+  const auto kernels = codegen::compile(groups);
   size_t next = 0;
   for (const Item& item : program.items) {
     switch (item.kind) {
       case Item::Kind::kLoop:
-        recipe->steps.push_back(std::make_unique<LoopStep>(std::move(locals[next]), kernels[next]));
+      case Item::Kind::kGroup:
+        recipe->steps.push_back(std::make_unique<KernelStep>(std::move(sources[next]), kernels[next]));
         ++next;
         break;
       case Item::Kind::kLibrary:

@@ -5,6 +5,7 @@
 
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/fuse.h"
+#include "csrc/compiler/passes/group.h"
 #include "csrc/compiler/passes/unit_reductions.h"
 #include "csrc/ir/text.h"
 #include "csrc/support/env.h"
@@ -13,10 +14,8 @@ namespace torch_hpu::compiler {
 
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
-      {"dead_code", &remove_dead_code},
-      {"unit_reductions", &drop_unit_reductions},
-      {"fuse", &fuse},
-      {"dead_code", &remove_dead_code},
+      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"fuse", &fuse}, {"dead_code", &remove_dead_code},
+      {"group", &group_loops},
   };
   return table;
 }
@@ -29,6 +28,9 @@ void check(const Program& program) {
     for (const Item& item : program.items) {
       if (item.kind == Item::Kind::kLoop) {
         codegen::verify(item.loop);
+      }
+      for (const codegen::Loop& loop : item.group) {
+        codegen::verify(loop);
       }
     }
   }

@@ -24,6 +24,12 @@ std::string to_string(const Program& program) {
       case Item::Kind::kLoop:
         out << codegen::to_string(item.loop);
         break;
+      case Item::Kind::kGroup:
+        out << "group of " << item.group.size() << '\n';
+        for (const codegen::Loop& loop : item.group) {
+          out << codegen::to_string(loop);
+        }
+        break;
       case Item::Kind::kLibrary:
         out << kernels::to_string(item.call) << '\n';
         break;

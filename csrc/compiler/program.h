@@ -12,11 +12,12 @@
 namespace torch_hpu::compiler {
 
 struct Item {
-  enum class Kind : uint8_t { kLoop, kLibrary, kExtern };
+  enum class Kind : uint8_t { kLoop, kGroup, kLibrary, kExtern };
   Kind kind = Kind::kLoop;
-  codegen::Loop loop;         // kLoop. Access::buffer is a BufferId of the program, Access::dynamic a WindowId of the graph
-  kernels::LibraryCall call;  // kLibrary
-  uint32_t node = ir::kNone;  // the graph's node that this item came from (kExtern: the node that runs)
+  codegen::Loop loop;                // kLoop. Access::buffer is a BufferId of the program, Access::dynamic a WindowId of the graph
+  std::vector<codegen::Loop> group;  // kGroup: loops that run side by side; none touches what another stores
+  kernels::LibraryCall call;         // kLibrary
+  uint32_t node = ir::kNone;         // the graph's node that this item came from (kExtern: the node that runs)
 };
 
 struct Program {

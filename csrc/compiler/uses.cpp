@@ -4,17 +4,26 @@
 
 namespace torch_hpu::compiler {
 
+static void add_uses(const codegen::Loop& loop, std::vector<BufferUse>& uses) {
+  for (const codegen::Expr& e : loop.exprs) {
+    if (codegen::is_load(e.op)) {
+      uses.push_back({loop.accesses[static_cast<size_t>(e.imm_i)].buffer, false});
+    }
+  }
+  for (const codegen::Store& s : loop.stores) {
+    uses.push_back({loop.accesses[s.access].buffer, true});
+  }
+}
+
 std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
   std::vector<BufferUse> uses;
   switch (item.kind) {
     case Item::Kind::kLoop:
-      for (const codegen::Expr& e : item.loop.exprs) {
-        if (codegen::is_load(e.op)) {
-          uses.push_back({item.loop.accesses[static_cast<size_t>(e.imm_i)].buffer, false});
-        }
-      }
-      for (const codegen::Store& s : item.loop.stores) {
-        uses.push_back({item.loop.accesses[s.access].buffer, true});
+      add_uses(item.loop, uses);
+      break;
+    case Item::Kind::kGroup:
+      for (const codegen::Loop& loop : item.group) {
+        add_uses(loop, uses);
       }
       break;
     case Item::Kind::kLibrary:

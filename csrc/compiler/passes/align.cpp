@@ -276,8 +276,8 @@ Pair Alignment::respaced(const DimVector& sizes, uint32_t kept, const Digits& of
 
 }  // namespace
 
-std::optional<Pair> align(const Loop& producer, const Access& store, const Loop& consumer, const Access& load) {
-  if (store.dtype != load.dtype || store.offset != load.offset || store.dynamic != load.dynamic) {
+std::optional<Pair> align(const ir::Graph& graph, const Loop& producer, const Access& store, const Loop& consumer, const Access& load) {
+  if (!same_origin(graph, store, load)) {
     return std::nullopt;
   }
   Alignment alignment(producer, consumer);

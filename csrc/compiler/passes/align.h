@@ -15,7 +15,7 @@ struct Pair {
 
 // Aligns by a buffer that the producer stores (at `store`) and the consumer loads (through `load`). Nothing when the two maps don't
 // enumerate the same addresses, or when the rows of the one cannot be rows of the other.
-std::optional<Pair> align(const codegen::Loop& producer, const codegen::Access& store, const codegen::Loop& consumer,
-                          const codegen::Access& load);
+std::optional<Pair> align(const ir::Graph& graph, const codegen::Loop& producer, const codegen::Access& store,
+                          const codegen::Loop& consumer, const codegen::Access& load);
 
 }  // namespace torch_hpu::compiler

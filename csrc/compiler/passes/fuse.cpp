@@ -83,7 +83,7 @@ class Fuser {
         if (e.op != Op::kLoad || consumer.accesses[static_cast<size_t>(e.imm_i)].buffer != store.buffer) {
           continue;
         }
-        auto pair = align(producer, store, consumer, consumer.accesses[static_cast<size_t>(e.imm_i)]);
+        auto pair = align(graph_, producer, store, consumer, consumer.accesses[static_cast<size_t>(e.imm_i)]);
         if (!pair) {
           continue;
         }

@@ -1,9 +1,11 @@
 // Compiling and running as a whole: the cache, threads, names, many loops in one module, code that is freed.
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
+#include "csrc/codegen/code.h"
 #include "csrc/codegen/plan.h"
 #include "test/cpp/codegen/harness.h"
 
@@ -108,6 +110,63 @@ TEST(Kernel, DroppedCodeIsFreed) {  // far more kernels than the cache holds
     make(n);
   }
   EXPECT_LT(resident_pages() - before, 1500);  // 3000 kernels would be a page each at least, and their modules more
+}
+
+TEST(Kernel, LoopsOfAllLengthsShareFlatCode) {
+  const auto locate = [](const Loop& loop) { return find_code({loop})[0]; };
+  const Located a = locate(scaled_copy(1000, 0.125, "a")), b = locate(scaled_copy(77, 0.125, "b"));
+  EXPECT_EQ(a.code, b.code);
+  EXPECT_EQ(a.length, 1000);
+  EXPECT_EQ(b.length, 77);
+  EXPECT_NE(a.code, locate(scaled_copy(1000, 0.25, "c")).code);
+  LoopBuilder strided("strided", {50}, 1);
+  strided.store(1, S::Float, {2}, strided.load(0, S::Float, {1}));
+  EXPECT_EQ(locate(strided.loop).code->block, 0);
+}
+
+TEST(Kernel, FlatCodeIsRightAtEveryLength) {
+  for (int64_t n = 2; n < 200; ++n) {
+    LoopBuilder b("flat", {n}, 1);  // broadcasts, and counts
+    const ExprId x = b.binary(Op::kMul, b.load(0, S::Float, {1}), b.load(1, S::Float, {0}));
+    b.store(2, S::Float, {1}, b.binary(Op::kAdd, x, b.expr(Op::kCast, S::Float, b.index(0))));
+    Memory m;
+    m.add(S::Float, n);
+    m.add(S::Float, 1);
+    m.add(S::Float, n);
+    expect_agrees(b.loop, m, {4, 1e-4});  // the product and the sum are rounded once
+  }
+}
+
+TEST(Kernel, AGroupRunsAllItsLoops) {
+  const int threads = at::get_num_threads();
+  for (const int t : {1, 3}) {
+    at::set_num_threads(t);
+    std::vector<Loop> group;
+    Memory m;
+    std::vector<int64_t> lengths{1, 5, 300000, 64, 70001, 3};
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      group.push_back(scaled_copy(lengths[i], static_cast<double>(i + 2), "part"));
+      m.add(S::Float, std::vector<double>(lengths[i], 1));
+      m.add(S::Float, std::vector<double>(lengths[i], 0));
+    }
+    // A reduction of one long row has several phases, and memory between them.
+    LoopBuilder sum("sum", {1, 500000}, 1);
+    sum.store(1, S::Float, {1, 0}, sum.unary(Op::kReduceSum, sum.load(0, S::Float, {0, 1})));
+    group.push_back(sum.loop);
+    m.add(S::Float, std::vector<double>(500000, 0.5));
+    m.add(S::Float, std::vector<double>(1, 0));
+    const auto kernels = compile(std::vector<std::vector<Loop>>{group});
+    ASSERT_EQ(kernels.size(), 1u);
+    EXPECT_EQ(group_name(group), "part_and_6_more");
+    kernels[0]->run(m.pointers().data(), nullptr, nullptr);
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const float* y = m.data<float>(static_cast<uint32_t>(2 * i + 1));
+      EXPECT_EQ(std::count(y, y + lengths[i], static_cast<float>(i + 2)), lengths[i]);
+    }
+    EXPECT_EQ(m.data<float>(static_cast<uint32_t>(2 * lengths.size() + 1))[0], 250000.0f);
+    m.check_guards();
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(Plan, MergesAndSortsDims) {

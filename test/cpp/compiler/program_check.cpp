@@ -78,6 +78,9 @@ void check_program(const compiler::Program& program, const char* after) {
     if (item.kind == compiler::Item::Kind::kLoop) {
       check_loop(program, item.loop);
     }
+    for (const codegen::Loop& loop : item.group) {
+      check_loop(program, loop);
+    }
   }
 }
 

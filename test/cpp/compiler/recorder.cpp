@@ -231,9 +231,9 @@ compiler::Program optimize(const ir::Graph& graph) {
 Counts counts(const compiler::Program& program) {
   Counts c;
   for (const compiler::Item& item : program.items) {
-    ++(item.kind == compiler::Item::Kind::kLoop      ? c.kernels
+    ++(item.kind == compiler::Item::Kind::kExtern    ? c.extern_calls
        : item.kind == compiler::Item::Kind::kLibrary ? c.library_calls
-                                                     : c.extern_calls);
+                                                     : c.kernels);
   }
   return c;
 }
