@@ -155,6 +155,10 @@ bool CallBuilder::commit() {
   return true;
 }
 
+bool is_tensor(const LoweringContext& c, size_t i) {
+  return c.node.args[i].kind == ir::Arg::Kind::kWindow;
+}
+
 bool plain_windows(const LoweringContext& c) {
   auto odd = [](const ir::Window& w) { return w.conj || w.neg || c10::isComplexType(w.dtype); };
   if (any_read_window(c, odd)) {

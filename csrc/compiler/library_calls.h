@@ -42,6 +42,9 @@ class CallBuilder {
   std::vector<Item> before_, after_;
 };
 
+// Whether argument `i` is a tensor of the device.
+bool is_tensor(const LoweringContext& context, size_t i);
+
 // Whether a library can read and write every window of the node: no conj or neg bits, no complex numbers.
 bool plain_windows(const LoweringContext& context);
 

@@ -38,7 +38,11 @@ std::vector<LoweringRow> reduction_lowerings();  // lower_reduction.cpp: sum ...
 std::vector<LoweringRow> loss_lowerings();  // lower_loss.cpp: nll, mse, cross entropy, bce ..., and optimizers (fused SGD, Adam, AdamW)
 std::vector<LoweringRow>
 indexing_lowerings();                          // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
-std::vector<LoweringRow> library_lowerings();  // lower_library.cpp: matmul family, convolution, attention, pooling, scatter
+std::vector<LoweringRow> product_lowerings();  // lower_product.cpp: the matmul family
+std::vector<LoweringRow> convolution_lowerings();  // lower_convolution.cpp
+std::vector<LoweringRow> attention_lowerings();    // lower_attention.cpp
+std::vector<LoweringRow> pooling_lowerings();      // lower_pooling.cpp
+std::vector<LoweringRow> scatter_lowerings();      // lower_scatter.cpp: writes to places that data names
 
 // The whole graph. Nodes whose op has no lowering become extern items.
 Program lower(const ir::Graph& graph);

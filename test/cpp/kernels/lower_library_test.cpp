@@ -1,4 +1,4 @@
-// Every lowering of lower_library.cpp, run as a recipe of one node and compared with the reference step on the same node.
+// Every lowering of a node to a library call, run as a recipe of one node and compared with the reference step on the same node.
 #include <gtest/gtest.h>
 
 #include <ATen/ATen.h>
