@@ -33,9 +33,13 @@ struct LoweringRow {
 };
 
 // Each family of lowerings is one file that offers its rows; lower.cpp collects them.
-std::vector<LoweringRow> pointwise_lowerings();  // lower_pointwise.cpp: pointwise, comparison, casts, where, copies, factories, random
-std::vector<LoweringRow> reduction_lowerings();  // lower_reduction.cpp: sum ... argmax, softmax, norms, their backwards
-std::vector<LoweringRow> loss_lowerings();  // lower_loss.cpp: nll, mse, cross entropy, bce ..., and optimizers (fused SGD, Adam, AdamW)
+std::vector<LoweringRow> pointwise_lowerings();  // lower_pointwise.cpp and pointwise_*.cpp: pointwise ops, casts, copies, fills
+std::vector<LoweringRow> random_lowerings();     // lower_random.cpp: random fills, dropout
+std::vector<LoweringRow> reduction_lowerings();  // lower_reduction.cpp: sum ... argmax, var, norms of vectors
+std::vector<LoweringRow> softmax_lowerings();    // lower_softmax.cpp
+std::vector<LoweringRow> norm_lowerings();       // lower_norm.cpp: layer, group and batch norm
+std::vector<LoweringRow> loss_lowerings();       // lower_loss.cpp: nll, mse, cross entropy, bce ...
+std::vector<LoweringRow> optimizer_lowerings();  // lower_optimizer.cpp: fused SGD, Adam, AdamW
 std::vector<LoweringRow>
 indexing_lowerings();                          // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
 std::vector<LoweringRow> product_lowerings();  // lower_product.cpp: the matmul family
