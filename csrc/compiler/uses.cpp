@@ -4,7 +4,8 @@
 
 namespace torch_hpu::compiler {
 
-static void add_uses(const codegen::Loop& loop, std::vector<BufferUse>& uses) {
+std::vector<BufferUse> buffer_uses(const codegen::Loop& loop) {
+  std::vector<BufferUse> uses;
   for (const codegen::Expr& e : loop.exprs) {
     if (codegen::is_load(e.op)) {
       uses.push_back({loop.accesses[static_cast<size_t>(e.imm_i)].buffer, false});
@@ -13,17 +14,18 @@ static void add_uses(const codegen::Loop& loop, std::vector<BufferUse>& uses) {
   for (const codegen::Store& s : loop.stores) {
     uses.push_back({loop.accesses[s.access].buffer, true});
   }
+  return uses;
 }
 
 std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
   std::vector<BufferUse> uses;
   switch (item.kind) {
     case Item::Kind::kLoop:
-      add_uses(item.loop, uses);
-      break;
+      return buffer_uses(item.loop);
     case Item::Kind::kGroup:
       for (const codegen::Loop& loop : item.group) {
-        add_uses(loop, uses);
+        const auto of_loop = buffer_uses(loop);
+        uses.insert(uses.end(), of_loop.begin(), of_loop.end());
       }
       break;
     case Item::Kind::kLibrary:
@@ -84,10 +86,19 @@ size_t Uses::last_write_before(ir::BufferId buffer, size_t position) const {
   return it == writes.begin() ? kNever : *std::prev(it);
 }
 
-size_t Uses::count(ir::BufferId buffer) const {
-  std::set<size_t> all = uses_[buffer].reads;
-  all.insert(uses_[buffer].writes.begin(), uses_[buffer].writes.end());
-  return all.size();
+bool Uses::unused(ir::BufferId buffer) const {
+  return uses_[buffer].reads.empty() && uses_[buffer].writes.empty();
+}
+
+bool Uses::used_only_at(ir::BufferId buffer, size_t p, size_t q) const {
+  for (const auto* positions : {&uses_[buffer].reads, &uses_[buffer].writes}) {
+    for (size_t n : *positions) {
+      if (n != p && n != q) {
+        return false;
+      }
+    }
+  }
+  return true;
 }
 
 size_t Uses::future(size_t position, const codegen::Loop& loop) const {

@@ -15,6 +15,7 @@ struct BufferUse {
 
 // The buffers that an item touches; one that it reads and writes stands twice.
 std::vector<BufferUse> buffer_uses(const Program& program, const Item& item);
+std::vector<BufferUse> buffer_uses(const codegen::Loop& loop);
 
 class Uses {
  public:
@@ -25,7 +26,8 @@ class Uses {
   void remove(const Item& item, size_t position);
 
   size_t last_write_before(ir::BufferId buffer, size_t position) const;  // kNever: none
-  size_t count(ir::BufferId buffer) const;                               // items that touch it
+  bool unused(ir::BufferId buffer) const;
+  bool used_only_at(ir::BufferId buffer, size_t p, size_t q) const;
   // The last position that touches any buffer that `loop` stores.
   size_t future(size_t position, const codegen::Loop& loop) const;
 

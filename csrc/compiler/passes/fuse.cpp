@@ -35,6 +35,9 @@ class Fuser {
     alive_.assign(items_.size(), true);
     for (size_t i = 0; i < items_.size(); ++i) {
       uses_.add(items_[i], i);
+      if (items_[i].kind == Item::Kind::kLoop) {
+        loops_.insert(i);
+      }
     }
     for (size_t i = 0; i < items_.size(); ++i) {
       if (items_[i].kind == Item::Kind::kLoop) {
@@ -123,7 +126,7 @@ class Fuser {
     }
     for (const Store& s : producer.stores) {
       const uint32_t b = producer.accesses[s.access].buffer;
-      if (program_.buffers[b].observable || program_.buffers[b].kind == ir::BufferKind::kInput || uses_.count(b) != 2) {
+      if (program_.buffers[b].observable || program_.buffers[b].kind == ir::BufferKind::kInput || !uses_.used_only_at(b, p, q)) {
         return false;
       }
       for (const Store& t : items_[q].loop.stores) {
@@ -138,12 +141,9 @@ class Fuser {
   bool fuse_sibling(size_t q) {
     where_ = q;
     const Loop& loop = items_[q].loop;
-    size_t seen = 0;
-    for (size_t p = q; p-- > 0 && seen < kSiblingWindow;) {
-      if (!alive_[p] || items_[p].kind != Item::Kind::kLoop) {
-        continue;
-      }
-      ++seen;
+    auto before = loops_.find(q);
+    for (size_t seen = 0; seen < kSiblingWindow && before != loops_.begin(); ++seen) {
+      const size_t p = *--before;
       const Loop& other = items_[p].loop;
       if (other.sizes != loop.sizes || other.kept != loop.kept || !share_input(other, loop)) {
         continue;
@@ -190,11 +190,12 @@ class Fuser {
     // What only passed between the two needs no memory any more.
     std::erase_if(merged.stores, [&](const Store& x) {
       const uint32_t b = merged.accesses[x.access].buffer;
-      return program_.buffers[b].kind == ir::BufferKind::kLocal && !program_.buffers[b].observable && uses_.count(b) == 0 &&
+      return program_.buffers[b].kind == ir::BufferKind::kLocal && !program_.buffers[b].observable && uses_.unused(b) &&
              !loads_buffer(merged, b);
     });
     compact(merged);
     alive_[gone] = false;
+    loops_.erase(gone);
     items_[at].loop = std::move(merged);
     uses_.add(items_[at], at);
     where_ = at;
@@ -206,7 +207,8 @@ class Fuser {
   Uses uses_;
   std::vector<Item> items_;
   std::vector<bool> alive_;
-  size_t where_ = 0;  // of the loop that the last fusion made
+  std::set<size_t> loops_;  // positions of those that are alive
+  size_t where_ = 0;        // of the loop that the last fusion made
 };
 
 }  // namespace

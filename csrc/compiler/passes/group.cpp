@@ -1,6 +1,8 @@
 #include "csrc/compiler/passes/group.h"
 
 #include <algorithm>
+#include <optional>
+#include <unordered_set>
 
 #include "csrc/compiler/uses.h"
 
@@ -10,10 +12,10 @@ namespace {
 constexpr size_t kNear = 12;                        // items between a loop that makes temporaries and its group
 constexpr int64_t kSmallPoints = int64_t{1} << 15;  // of such a loop
 
-// A loop or group that others may join.
+// The loop or group that others may join.
 struct Host {
   size_t position;
-  bool updates;  // its loops only update what outlives the program
+  std::unordered_set<ir::BufferId> reads, writes;
 };
 
 class Grouper {
@@ -34,11 +36,17 @@ class Grouper {
       if (!updates && items[i].loop.numel() > kSmallPoints) {
         continue;
       }
-      if (const size_t host = find_host(i, updates); host != kNone) {
-        join(host, i);
+      std::optional<Host>& host = updates ? update_host_ : host_;
+      const std::vector<BufferUse> uses = buffer_uses(program_, items[i]);
+      const bool near = updates || (host && i - host->position <= kNear);
+      if (host && near && uses_.can_move_up(items[i], i, host->position) && independent(uses, *host)) {
+        join(*host, i);
         alive[i] = false;
       } else {
-        hosts_.push_back({i, updates});
+        host = Host{i, {}, {}};
+      }
+      for (const BufferUse& u : uses) {
+        (u.writes ? host->writes : host->reads).insert(u.buffer);
       }
     }
     std::vector<Item> kept;
@@ -51,53 +59,22 @@ class Grouper {
   }
 
  private:
-  static constexpr size_t kNone = SIZE_MAX;
-
   bool only_updates(const codegen::Loop& loop) const {
     return std::all_of(loop.stores.begin(), loop.stores.end(), [&](const codegen::Store& s) {
       return program_.buffers[loop.accesses[s.access].buffer].kind == ir::BufferKind::kInput;
     });
   }
 
-  // The latest host that the loop at `position` can join.
-  size_t find_host(size_t position, bool updates) const {
-    const Item& item = program_.items[position];
-    for (size_t h = hosts_.size(); h-- > 0;) {
-      const Host& host = hosts_[h];
-      if (!updates && position - host.position > kNear) {
-        break;
-      }
-      if (host.updates != updates) {
-        continue;
-      }
-      if (!uses_.can_move_up(item, position, host.position)) {
-        return kNone;  // nor past it
-      }
-      if (independent(item, program_.items[host.position])) {
-        return host.position;
-      }
-      return kNone;
-    }
-    return kNone;
+  static bool independent(const std::vector<BufferUse>& uses, const Host& host) {
+    return std::none_of(uses.begin(), uses.end(),
+                        [&](const BufferUse& u) { return host.writes.contains(u.buffer) || (u.writes && host.reads.contains(u.buffer)); });
   }
 
-  bool independent(const Item& a, const Item& b) const {
-    const auto first = buffer_uses(program_, a), second = buffer_uses(program_, b);
-    for (const BufferUse& x : first) {
-      for (const BufferUse& y : second) {
-        if (x.buffer == y.buffer && (x.writes || y.writes)) {
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-
-  void join(size_t host, size_t position) {
-    Item& group = program_.items[host];
+  void join(const Host& host, size_t position) {
+    Item& group = program_.items[host.position];
     Item& item = program_.items[position];
     uses_.remove(item, position);
-    uses_.add(item, host);
+    uses_.add(item, host.position);
     if (group.kind == Item::Kind::kLoop) {
       group.kind = Item::Kind::kGroup;
       group.group.push_back(std::move(group.loop));
@@ -108,7 +85,7 @@ class Grouper {
 
   Program& program_;
   Uses uses_;
-  std::vector<Host> hosts_;
+  std::optional<Host> host_, update_host_;  // the latest; that of loops which only update what outlives the program
 };
 
 }  // namespace
