@@ -222,7 +222,13 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
         break;
       }
       case Kind::kNumber:
-        value.isNone() ? call.none() : call.number(value.toScalar());
+        if (value.isNone()) {
+          call.none();
+        } else if (ir::is_structure(op, i, value)) {
+          call.constant(value);
+        } else {
+          call.number(value.toScalar());
+        }
         break;
       case Kind::kConst:
         value.isNone() ? call.none() : call.constant(value);

@@ -1,7 +1,7 @@
 // The text of a loop:
 //   softmax [8 | 128]
-//     a0: Float buffer 0 [128, 1]
-//     a1: Float buffer 1 + 64 + dynamic 0 [128, 1]
+//     a0: Float b0 [128, 1]
+//     a1: Float b1 + 64 + w0 [128, 1]
 //     %0 = load a0 : Float
 //     %1 = reduce_max %0 : Float
 //     ...
@@ -78,12 +78,12 @@ std::string to_string(const Loop& loop) {
   out << '\n';
   for (size_t i = 0; i < loop.accesses.size(); ++i) {
     const Access& a = loop.accesses[i];
-    out << "  a" << i << ": " << c10::toString(a.dtype) << " buffer " << a.buffer;
+    out << "  a" << i << ": " << c10::toString(a.dtype) << " b" << a.buffer;
     if (a.offset != 0) {
       out << " + " << a.offset;
     }
     if (a.dynamic != ir::kNone) {
-      out << " + dynamic " << a.dynamic;
+      out << " + w" << a.dynamic;
     }
     out << " [";
     for (size_t d = 0; d < a.strides.size(); ++d) {

@@ -1,6 +1,7 @@
 #include "csrc/compiler/access.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "csrc/codegen/op_traits.h"
 
@@ -15,18 +16,7 @@ using codegen::Op;
 
 namespace {
 
-// Whether the window spans its buffer from end to end: then its offset is the same in every run.
-bool spans_buffer(const ir::Graph& graph, const ir::Window& w) {
-  int64_t first = w.offset, last = w.offset;
-  for (size_t d = 0; d < w.sizes.size(); ++d) {
-    const int64_t span = (w.sizes[d] - 1) * w.strides[d];
-    (span < 0 ? first : last) += span;
-  }
-  return first == 0 && (last + 1) * static_cast<int64_t>(c10::elementSize(w.dtype)) == graph.buffers[w.buffer].nbytes;
-}
-
-// How the windows behind two accesses of one input buffer lie to each other in every run: the key promises it for buffers that some node
-// writes; windows of other inputs move on their own.
+// How the windows behind two accesses of one input buffer lie to each other in every run.
 ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Access& b) {
   if (a.dynamic == b.dynamic) {
     return ir::Relation::kEqual;
@@ -35,10 +25,7 @@ ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Acc
     return ir::Relation::kOverlapping;
   }
   const ir::Window &x = graph.windows[a.dynamic], &y = graph.windows[b.dynamic];
-  if (!graph.buffers[a.buffer].written && !(spans_buffer(graph, x) && spans_buffer(graph, y))) {
-    return ir::Relation::kOverlapping;
-  }
-  return ir::relation(x, y);
+  return ir::comparable(graph, x) && ir::comparable(graph, y) ? ir::relation(x, y) : ir::Relation::kOverlapping;
 }
 
 }  // namespace
@@ -188,7 +175,8 @@ void compact(Loop& loop) {
     ExprId known = codegen::kNoExpr;
     for (size_t k = out.exprs.size(); k-- > 0 && out.exprs.size() - k <= 64;) {
       const Expr& x = out.exprs[k];
-      if (x.op == e.op && x.dtype == e.dtype && x.a == e.a && x.b == e.b && x.c == e.c && x.imm_i == e.imm_i && x.imm_d == e.imm_d) {
+      if (x.op == e.op && x.dtype == e.dtype && x.a == e.a && x.b == e.b && x.c == e.c && x.imm_i == e.imm_i &&
+          std::bit_cast<uint64_t>(x.imm_d) == std::bit_cast<uint64_t>(e.imm_d)) {  // 0 is not -0
         known = static_cast<ExprId>(k);
         break;
       }
@@ -230,6 +218,26 @@ std::vector<bool> point_level(const Loop& loop) {
     point[i] = p;
   }
   return point;
+}
+
+void raise_stores(Loop& loop) {
+  const std::vector<bool> point = point_level(loop);
+  const auto push = [&](Op op, c10::ScalarType dtype, ExprId a, ExprId b, ExprId c, int64_t imm) {
+    loop.exprs.push_back({op, dtype, a, b, c, imm});
+    return static_cast<ExprId>(loop.exprs.size() - 1);
+  };
+  constexpr ExprId kNo = codegen::kNoExpr;
+  for (codegen::Store& s : loop.stores) {
+    const DimVector& strides = loop.accesses[s.access].strides;
+    const auto moving = std::find_if(strides.begin() + loop.kept, strides.end(), [](int64_t stride) { return stride != 0; });
+    if (moving == strides.end() || point[static_cast<size_t>(s.value)]) {
+      continue;
+    }
+    const ExprId index = push(Op::kIndex, c10::ScalarType::Long, kNo, kNo, kNo, moving - strides.begin());
+    const ExprId zero = push(Op::kConst, c10::ScalarType::Long, kNo, kNo, kNo, 0);
+    const ExprId always = push(Op::kGe, c10::ScalarType::Bool, index, zero, kNo, 0);
+    s.value = push(Op::kSelect, loop.exprs[static_cast<size_t>(s.value)].dtype, always, s.value, s.value, 0);
+  }
 }
 
 }  // namespace torch_hpu::compiler

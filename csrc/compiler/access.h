@@ -26,4 +26,8 @@ void compact(codegen::Loop& loop);
 // Whether the value of each expression depends on the reduced dims.
 std::vector<bool> point_level(const codegen::Loop& loop);
 
+// What is stored at every point must be a point value, and is not when it does not depend on the reduced dims (loads of expanded tensors,
+// constants): such stores get a value that depends on an index.
+void raise_stores(codegen::Loop& loop);
+
 }  // namespace torch_hpu::compiler

@@ -5,20 +5,13 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
-#include "csrc/ir/verify.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::compiler {
 
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier) {
   const auto start = std::chrono::steady_clock::now();
-  if (options().verify) {
-    ir::verify(graph);
-  }
-  Program program = tier == Tier::kGeneric ? all_extern(graph) : lower(graph);
-  if (tier == Tier::kCompiled) {
-    run_passes(program);
-  }
+  const Program program = tier == Tier::kGeneric ? all_extern(graph) : optimize(graph);
   std::unique_ptr<Recipe> recipe = emit(program);
   recipe->text = to_string(program);
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

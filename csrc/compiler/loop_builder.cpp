@@ -3,6 +3,7 @@
 #include <c10/core/DefaultDtype.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "csrc/compiler/access.h"
 
@@ -23,11 +24,9 @@ LoopBuilder::LoopBuilder(LoweringContext& context, std::string name, DimVector s
 }
 
 E LoopBuilder::make(Op op, ScalarType dtype, E a, E b, E c, int64_t imm_i, double imm_d) {
-  const Key key{static_cast<int>(op) << 8 | static_cast<int>(dtype), a.id, b.id, c.id, 0, imm_i, imm_d};
-  if (op != Op::kConst || imm_d == imm_d) {  // NaN constants do not compare
-    if (auto it = known_.find(key); it != known_.end()) {
-      return {this, it->second};
-    }
+  const Key key{static_cast<int>(op) << 8 | static_cast<int>(dtype), a.id, b.id, c.id, imm_i, std::bit_cast<uint64_t>(imm_d)};
+  if (auto it = known_.find(key); it != known_.end()) {
+    return {this, it->second};
   }
   codegen::Expr e;
   e.op = op;
@@ -145,23 +144,8 @@ void LoopBuilder::store_at_offset(ir::WindowId id, const DimVector& strides, int
   loop_.stores.push_back(s);
 }
 
-// Loads that are broadcast along all reduced dims (of expanded tensors) leave values at row level. What is stored at every point must be a
-// point value: it is made to depend on an index.
-void LoopBuilder::raise_stores() {
-  const std::vector<bool> point = point_level(loop_);
-  for (codegen::Store& s : loop_.stores) {
-    const DimVector& strides = loop_.accesses[s.access].strides;
-    const auto moving = std::find_if(strides.begin() + loop_.kept, strides.end(), [](int64_t stride) { return stride != 0; });
-    if (moving == strides.end() || point[static_cast<size_t>(s.value)]) {
-      continue;
-    }
-    const E value{this, s.value};
-    s.value = where(index(static_cast<size_t>(moving - strides.begin())) >= 0.0, value, value).id;
-  }
-}
-
 void LoopBuilder::finish() {
-  raise_stores();
+  raise_stores(loop_);
   Item item;
   item.kind = Item::Kind::kLoop;
   item.loop = std::move(loop_);

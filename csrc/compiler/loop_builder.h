@@ -61,13 +61,12 @@ class LoopBuilder {
   void finish();
 
  private:
-  void raise_stores();
   uint32_t access(ir::WindowId w, const codegen::DimVector& strides, int64_t offset);
   codegen::DimVector broadcast(ir::WindowId w) const;
 
   LoweringContext& context_;
   codegen::Loop loop_;
-  using Key = std::tuple<int, int, int, int, int, int64_t, double>;
+  using Key = std::tuple<int, int, int, int, int64_t, uint64_t>;
   std::map<Key, codegen::ExprId> known_;
 };
 

@@ -11,10 +11,9 @@ namespace {
 const std::unordered_map<std::string_view, Lowering>& table() {
   static const auto* rows = [] {
     auto* map = new std::unordered_map<std::string_view, Lowering>;
-    for (const auto& family :
-         {pointwise_lowerings(), random_lowerings(), reduction_lowerings(), softmax_lowerings(), norm_lowerings(), loss_lowerings(),
-          optimizer_lowerings(), indexing_lowerings(), product_lowerings(), convolution_lowerings(), attention_lowerings(),
-          pooling_lowerings(), scatter_lowerings()}) {
+    for (const auto& family : {pointwise_lowerings(), random_lowerings(), reduction_lowerings(), softmax_lowerings(), norm_lowerings(),
+                               loss_lowerings(), optimizer_lowerings(), indexing_lowerings(), product_lowerings(), convolution_lowerings(),
+                               attention_lowerings(), pooling_lowerings(), scatter_lowerings()}) {
       for (const LoweringRow& row : family) {
         map->emplace(row.name, row.lower);
       }
@@ -70,10 +69,10 @@ bool stores_are_safe(const Program& program, size_t first_item) {
 
 namespace {
 
-Program start(const ir::Graph& graph) {
+Program start(ir::Graph graph) {
   Program program;
-  program.graph = &graph;
   program.buffers = graph.buffers;
+  program.graph = std::make_shared<const ir::Graph>(std::move(graph));
   return program;
 }
 
@@ -86,16 +85,17 @@ Item extern_item(uint32_t node) {
 
 }  // namespace
 
-Program all_extern(const ir::Graph& graph) {
-  Program program = start(graph);
-  for (uint32_t i = 0; i < graph.nodes.size(); ++i) {
+Program all_extern(ir::Graph graph) {
+  Program program = start(std::move(graph));
+  for (uint32_t i = 0; i < program.graph->nodes.size(); ++i) {
     program.items.push_back(extern_item(i));
   }
   return program;
 }
 
-Program lower(const ir::Graph& graph) {
-  Program program = start(graph);
+Program lower(ir::Graph recorded) {
+  Program program = start(std::move(recorded));
+  const ir::Graph& graph = *program.graph;
   for (uint32_t i = 0; i < graph.nodes.size(); ++i) {
     const ir::Node& node = graph.nodes[i];
     if (!writes_elements(graph, node)) {

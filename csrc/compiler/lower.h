@@ -49,9 +49,9 @@ std::vector<LoweringRow> pooling_lowerings();      // lower_pooling.cpp
 std::vector<LoweringRow> scatter_lowerings();      // lower_scatter.cpp: writes to places that data names
 
 // The whole graph. Nodes whose op has no lowering become extern items.
-Program lower(const ir::Graph& graph);
+Program lower(ir::Graph graph);
 
 // The whole graph, every node by its ATen kernel.
-Program all_extern(const ir::Graph& graph);
+Program all_extern(ir::Graph graph);
 
 }  // namespace torch_hpu::compiler

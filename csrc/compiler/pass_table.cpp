@@ -3,19 +3,28 @@
 #include <atomic>
 #include <fstream>
 
+#include "csrc/compiler/lower.h"
+#include "csrc/compiler/passes/cse.h"
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/fuse.h"
 #include "csrc/compiler/passes/group.h"
+#include "csrc/compiler/passes/simplify.h"
 #include "csrc/compiler/passes/unit_reductions.h"
 #include "csrc/ir/text.h"
+#include "csrc/ir/verify.h"
 #include "csrc/support/env.h"
 
 namespace torch_hpu::compiler {
 
+const std::vector<GraphPass>& graph_passes() {
+  static const std::vector<GraphPass> table{{"cse", &share_equal_nodes}};
+  return table;
+}
+
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
-      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"fuse", &fuse}, {"dead_code", &remove_dead_code},
-      {"group", &group_loops},
+      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"simplify", &simplify}, {"fuse", &fuse},
+      {"simplify", &simplify},          {"dead_code", &remove_dead_code},           {"group", &group_loops},
   };
   return table;
 }
@@ -23,6 +32,11 @@ const std::vector<Pass>& passes() {
 namespace {
 
 // With TORCH_HPU_VERIFY: what every pass must leave behind.
+void check(const ir::Graph& graph) {
+  if (options().verify) {
+    ir::verify(graph);
+  }
+}
 void check(const Program& program) {
   if (options().verify) {
     for (const Item& item : program.items) {
@@ -36,39 +50,56 @@ void check(const Program& program) {
   }
 }
 
+// With TORCH_HPU_DUMP: the files of one graph, "7.03.fuse.txt" being graph 7 after the third stage.
+class Dump {
+ public:
+  Dump() {
+    static std::atomic<int> next{0};
+    if (!options().dump.empty()) {
+      prefix_ = options().dump + "/" + std::to_string(next.fetch_add(1)) + ".";
+    }
+  }
+
+  template <typename Stage>
+  void after(const char* name, const Stage& stage) {
+    if (prefix_.empty()) {
+      return;
+    }
+    std::string text = to_string(stage);
+    const std::string number = std::to_string(number_++);
+    if (text != text_) {
+      std::ofstream out(prefix_ + (number.size() < 2 ? "0" : "") + number + "." + name + ".txt");
+      out << text;
+      TORCH_CHECK(out.good(), "[hpu] TORCH_HPU_DUMP: cannot write into the folder ", options().dump);
+      text_ = std::move(text);
+    }
+  }
+
+ private:
+  std::string prefix_, text_;
+  int number_ = 0;
+};
+
 }  // namespace
 
-void run_passes(Program& program) {
-  check(program);
-  const std::string& folder = options().dump;
-  if (folder.empty()) {
-    for (const Pass& pass : passes()) {
-      pass.run(program);
-      check(program);
-    }
-    return;
+Program optimize(ir::Graph graph) {
+  Dump dump;
+  check(graph);
+  dump.after("graph", graph);
+  for (const GraphPass& pass : graph_passes()) {
+    pass.run(graph);
+    check(graph);
+    dump.after(pass.name, graph);
   }
-  static std::atomic<int> next{0};
-  const std::string prefix = folder + "/" + std::to_string(next.fetch_add(1)) + ".";
-  auto write = [&](const std::string& name, const std::string& text) {
-    std::ofstream out(prefix + name + ".txt");
-    out << text;
-    TORCH_CHECK(out.good(), "[hpu] TORCH_HPU_DUMP: cannot write into the folder ", folder);
-  };
-  write("graph", ir::to_string(*program.graph));
-  std::string text = to_string(program);
-  write("0.lowered", text);
-  int number = 1;
+  Program program = lower(std::move(graph));
+  check(program);
+  dump.after("lowered", program);
   for (const Pass& pass : passes()) {
     pass.run(program);
     check(program);
-    std::string after = to_string(program);
-    if (after != text) {
-      write(std::to_string(number) + "." + pass.name, after);
-      text = std::move(after);
-    }
-    ++number;
+    dump.after(pass.name, program);
   }
+  return program;
 }
 
 }  // namespace torch_hpu::compiler

@@ -1,18 +1,23 @@
-// The passes in the order in which they run.
+// The passes in the order in which they run: some on the graph, then lowering, then the others on the program.
 #pragma once
 
 #include "csrc/compiler/program.h"
 
 namespace torch_hpu::compiler {
 
+struct GraphPass {
+  const char* name;
+  void (*run)(ir::Graph&);
+};
+const std::vector<GraphPass>& graph_passes();
+
 struct Pass {
   const char* name;
   void (*run)(Program&);
 };
-
 const std::vector<Pass>& passes();
 
-// Runs all of them. With TORCH_HPU_DUMP the program's text is written to that folder before the first and after each pass that changed it.
-void run_passes(Program& program);
+// Runs all of them. With TORCH_HPU_DUMP the text is written to that folder before the first and after each pass that changed it.
+Program optimize(ir::Graph graph);
 
 }  // namespace torch_hpu::compiler

@@ -1,8 +1,10 @@
 #include "csrc/compiler/program.h"
 
+#include <set>
 #include <sstream>
 
-#include "csrc/ir/op.h"
+#include "csrc/compiler/uses.h"
+#include "csrc/ir/text.h"
 
 namespace torch_hpu::compiler {
 
@@ -11,13 +13,40 @@ ir::BufferId Program::add_temporary(int64_t nbytes) {
   return static_cast<ir::BufferId>(buffers.size() - 1);
 }
 
+namespace {
+
+// The node, then its windows.
+void print_extern(std::ostream& out, const ir::Graph& g, const ir::Node& node) {
+  out << "extern " << ir::to_string(g, node) << '\n';
+  std::set<ir::WindowId> windows;
+  for (const ir::Arg& arg : node.args) {
+    if (arg.kind == ir::Arg::Kind::kWindow) {
+      windows.insert(arg.index);
+    } else if (arg.kind == ir::Arg::Kind::kWindowList) {
+      windows.insert(g.list_items.begin() + arg.index, g.list_items.begin() + arg.index + arg.count);
+    }
+  }
+  windows.insert(node.writes.begin(), node.writes.end());
+  windows.erase(ir::kNone);
+  for (ir::WindowId w : windows) {
+    out << "  w" << w << ": " << ir::to_string(g.windows[w]) << '\n';
+  }
+}
+
+}  // namespace
+
 std::string to_string(const Program& program) {
   std::ostringstream out;
+  std::vector<bool> used(program.buffers.size());
+  for (const Item& item : program.items) {
+    for (const BufferUse& u : buffer_uses(program, item)) {
+      used[u.buffer] = true;
+    }
+  }
   for (size_t b = 0; b < program.buffers.size(); ++b) {
-    const ir::Buffer& buffer = program.buffers[b];
-    out << "%b" << b << ": " << buffer.nbytes << " bytes, " << (buffer.kind == ir::BufferKind::kInput ? "input" : "local")
-        << (buffer.kind == ir::BufferKind::kLocal && buffer.observable ? ", observable" : "") << (buffer.written ? ", written" : "")
-        << '\n';
+    if (used[b]) {
+      out << "buffer b" << b << ' ' << ir::to_string(program.buffers[b]) << '\n';
+    }
   }
   for (const Item& item : program.items) {
     switch (item.kind) {
@@ -34,7 +63,7 @@ std::string to_string(const Program& program) {
         out << kernels::to_string(item.call) << '\n';
         break;
       case Item::Kind::kExtern:
-        out << "extern " << program.graph->nodes[item.node].op->name << '\n';
+        print_extern(out, *program.graph, program.graph->nodes[item.node]);
         break;
     }
   }

@@ -2,6 +2,7 @@
 // passes rewrite it, emit turns it into a recipe. Its meaning is that of ir/graph.h: items run one after another through memory.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,8 @@ struct Item {
 };
 
 struct Program {
-  const ir::Graph* graph = nullptr;
-  std::vector<ir::Buffer> buffers;  // the graph's, then temporaries (kLocal, not observable)
+  std::shared_ptr<const ir::Graph> graph;  // that it came from; extern nodes run as they stand there
+  std::vector<ir::Buffer> buffers;         // the graph's, then temporaries (kLocal, not observable)
   std::vector<Item> items;
 
   // A new temporary of `nbytes` bytes.

@@ -117,7 +117,8 @@ struct Node {
   c10::SmallVector<Arg, 6> args;
   c10::SmallVector<WindowId, 2> writes;
   bool mutating = false;
-  ScalarId rng = kNone;  // random ops: scalars [rng] = seed and [rng + 1] = offset (int64 both), see Note [Random numbers]
+  bool recomputed = false;  // recorded in a backward pass with gradients enabled: activation checkpointing computes it again on purpose
+  ScalarId rng = kNone;     // random ops: scalars [rng] = seed and [rng + 1] = offset (int64 both), see Note [Random numbers]
 };
 
 struct Graph {

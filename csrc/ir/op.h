@@ -49,6 +49,7 @@ struct OpInfo {
   c10::SmallVector<uint32_t, 2> mutated;           // arguments that the schema writes
   bool is_view = false;                            // some return aliases an argument that is not written
   bool ignores_self = false;  // argument 0 gives shape and dtype only, its bytes are not read (fill, zero, copy, uniform ...)
+  uint64_t unit = 0;          // bit i: a 1 in argument i is structure (it multiplies nothing), other numbers are run-time arguments
 };
 
 // A row of the op table: what the dispatcher's list cannot tell. `name` is "add.Tensor" (namespace aten).
@@ -58,7 +59,13 @@ struct OpRow {
   InferRule infer;
   uint64_t structural = 0;
   bool random = false;
+  uint64_t unit = 0;
 };
+
+// Whether a number given as argument `i` belongs to the key.
+inline bool is_structure(const OpInfo& op, size_t i, const c10::IValue& value) {
+  return i < 64 && ((op.structural >> i & 1) != 0 || ((op.unit >> i & 1) != 0 && value.isInt() && value.toInt() == 1));
+}
 
 // The op table (op_table.cpp): every lowered and every library op has a row with an infer rule.
 c10::ArrayRef<OpRow> op_table();

@@ -186,6 +186,7 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
       info->infer = row->infer;
       info->structural = row->structural;
       info->random = row->random;
+      info->unit = row->unit;
     }
   }
   slot = std::move(info);

@@ -1,4 +1,4 @@
-// The op table. A row: name, class, rule, structural arguments (bit i: argument i), random.
+// The op table. A row: name, class, rule, structural arguments (bit i: argument i), random, arguments where 1 is structure.
 #include "csrc/ir/infer_rules.h"
 #include "csrc/ir/op.h"
 
@@ -16,12 +16,12 @@ constexpr InferRule common_scalar = rules::pointwise<Promote::kCommon, 2>, float
 constexpr OpRow kRows[] = {
     // constant: ops are registered before dynamic initialisation ends
     // arithmetic
-    {"add.Tensor", L, common},
-    {"add.Scalar", L, common_scalar},
-    {"sub.Tensor", L, common},
-    {"sub.Scalar", L, common_scalar},
-    {"rsub.Tensor", L, rules::rsub},
-    {"rsub.Scalar", L, common_scalar},
+    {"add.Tensor", L, common, 0, false, 4},
+    {"add.Scalar", L, common_scalar, 0, false, 4},
+    {"sub.Tensor", L, common, 0, false, 4},
+    {"sub.Scalar", L, common_scalar, 0, false, 4},
+    {"rsub.Tensor", L, rules::rsub, 0, false, 4},
+    {"rsub.Scalar", L, common_scalar, 0, false, 4},
     {"mul.Tensor", L, common},
     {"mul.Scalar", L, common_scalar},
     {"div.Tensor", L, floats},
@@ -38,8 +38,8 @@ constexpr OpRow kRows[] = {
     {"remainder.Scalar", L, common_scalar},
     {"fmod.Tensor", L, common},
     {"fmod.Scalar", L, common_scalar},
-    {"addcmul", L, common},
-    {"addcdiv", L, common},
+    {"addcmul", L, common, 0, false, 8},
+    {"addcdiv", L, common, 0, false, 8},
     {"lerp.Scalar", L, common},
     {"lerp.Tensor", L, common},
     {"where.self", L, rules::pointwise<Promote::kSecondThird>},

@@ -253,6 +253,7 @@ void parse_node(Line& line, Graph& g) {
   line.expect("(");
   line.items(")", [&] { node.writes.push_back(window_or_none(line)); });
   node.mutating = line.take("mutating");
+  node.recomputed = line.take("recomputed");
   if (line.take("rng")) {
     node.rng = line.id("s");
   }

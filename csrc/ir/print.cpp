@@ -97,13 +97,31 @@ std::string tuple(size_t n, F item) {
 
 }  // namespace
 
+std::string to_string(const Buffer& buffer) {
+  const bool local = buffer.kind == BufferKind::kLocal;
+  return std::to_string(buffer.nbytes) + (local ? " local" : " input") + (local && buffer.observable ? " observable" : "") +
+         (buffer.written ? " written" : "");
+}
+
+std::string to_string(const Window& v) {
+  std::ostringstream out;
+  out << 'b' << v.buffer << ' ' << c10::toString(v.dtype) << ' ' << list("[", v.sizes) << ' ' << list("[", v.strides) << " @" << v.offset
+      << (v.conj ? " conj" : "") << (v.neg ? " neg" : "");
+  return out.str();
+}
+
+std::string to_string(const Graph& g, const Node& node) {
+  std::string s = node.op->name + ' ' + tuple(node.args.size(), [&](size_t i) { return argument(g, node.args[i]); }) + " -> " +
+                  tuple(node.writes.size(), [&](size_t i) { return window(node.writes[i]); });
+  s += node.mutating ? " mutating" : "";
+  s += node.recomputed ? " recomputed" : "";
+  return node.rng == kNone ? s : s + " rng s" + std::to_string(node.rng);
+}
+
 std::string to_string(const Graph& g) {
   std::ostringstream out;
   for (size_t b = 0; b < g.buffers.size(); ++b) {
-    const Buffer& buffer = g.buffers[b];
-    const bool local = buffer.kind == BufferKind::kLocal;
-    out << "buffer b" << b << ' ' << buffer.nbytes << (local ? " local" : " input") << (local && buffer.observable ? " observable" : "")
-        << (buffer.written ? " written" : "") << '\n';
+    out << "buffer b" << b << ' ' << to_string(g.buffers[b]) << '\n';
   }
   for (size_t s = 0; s < g.scalars.size(); ++s) {
     const Scalar& scalar = g.scalars[s];
@@ -125,17 +143,10 @@ std::string to_string(const Graph& g) {
     out << '\n';
   }
   for (size_t w = 0; w < g.windows.size(); ++w) {
-    const Window& v = g.windows[w];
-    out << "window w" << w << " b" << v.buffer << ' ' << c10::toString(v.dtype) << ' ' << list("[", v.sizes) << ' ' << list("[", v.strides)
-        << " @" << v.offset << (v.conj ? " conj" : "") << (v.neg ? " neg" : "") << '\n';
+    out << "window w" << w << ' ' << to_string(g.windows[w]) << '\n';
   }
   for (const Node& node : g.nodes) {
-    out << "node " << node.op->name << ' ' << tuple(node.args.size(), [&](size_t i) { return argument(g, node.args[i]); }) << " -> "
-        << tuple(node.writes.size(), [&](size_t i) { return window(node.writes[i]); }) << (node.mutating ? " mutating" : "");
-    if (node.rng != kNone) {
-      out << " rng s" << node.rng;
-    }
-    out << '\n';
+    out << "node " << to_string(g, node) << '\n';
   }
   return out.str();
 }

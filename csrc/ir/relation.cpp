@@ -104,4 +104,35 @@ Relation relation(const Window& a, const Window& b) {
   return Relation::kOverlapping;
 }
 
+bool comparable(const Graph& graph, const Window& w) {
+  const Buffer& buffer = graph.buffers[w.buffer];
+  if (buffer.kind == BufferKind::kLocal || buffer.written) {
+    return true;
+  }
+  const Extent e = extent(w);
+  return e.first == 0 && e.last == buffer.nbytes;
+}
+
+bool covers(const Window& w, int64_t nbytes) {
+  if (w.offset != 0 || w.numel() * static_cast<int64_t>(c10::elementSize(w.dtype)) != nbytes) {
+    return false;
+  }
+  // No two elements share an address when sorted strides are nested; a full count of elements then means a full cover.
+  c10::SmallVector<std::pair<int64_t, int64_t>, 5> dims;
+  for (size_t d = 0; d < w.sizes.size(); ++d) {
+    if (w.sizes[d] != 1) {
+      dims.emplace_back(w.strides[d], w.sizes[d]);
+    }
+  }
+  std::sort(dims.begin(), dims.end());
+  int64_t expected = 1;
+  for (auto [stride, size] : dims) {
+    if (stride != expected) {
+      return false;
+    }
+    expected *= size;
+  }
+  return true;
+}
+
 }  // namespace torch_hpu::ir

@@ -6,7 +6,7 @@
 //   node aten::add.Tensor (w0, w1, s0) -> (w2)
 //
 // Arguments of a node: w0 (wrapped: w0!), [w0, none] (a list), s0, s0:Float (0-dim tensor; wrapped: s0:Float!), none, and constants: 3, 2.5, true,
-// "text", i[1, 2], d[1.0], b[true], device(hpu:0). Behind the writes: "mutating", "rng s3".
+// "text", i[1, 2], d[1.0], b[true], device(hpu:0). Behind the writes: "mutating", "recomputed", "rng s3".
 #pragma once
 
 #include <string>
@@ -17,6 +17,10 @@
 namespace torch_hpu::ir {
 
 std::string to_string(const Graph& graph);
+// What stands behind "buffer b0", "window w0" and "node".
+std::string to_string(const Buffer& buffer);
+std::string to_string(const Window& window);
+std::string to_string(const Graph& graph, const Node& node);
 
 // The inverse of to_string(). Throws with the line's number and what is wrong; ops are looked up in the dispatcher.
 Graph parse(std::string_view text);

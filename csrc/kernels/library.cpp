@@ -45,12 +45,12 @@ void print(std::ostream& out, const Operand& o) {
     out << "none";
     return;
   }
-  out << '%' << o.buffer << ':' << c10::toString(o.dtype) << c10::IntArrayRef(o.sizes) << '/' << c10::IntArrayRef(o.strides);
+  out << 'b' << o.buffer << ':' << c10::toString(o.dtype) << c10::IntArrayRef(o.sizes) << '/' << c10::IntArrayRef(o.strides);
   if (o.offset != 0) {
     out << '+' << o.offset;
   }
   if (o.dynamic != ir::kNone) {
-    out << "+offset" << o.dynamic;
+    out << "+w" << o.dynamic;
   }
 }
 

@@ -1,13 +1,12 @@
 #include "csrc/lazy/call.h"
 
-#include <bit>
-#include <cstring>
+#include "csrc/ir/words.h"
 
 namespace torch_hpu::lazy {
 namespace {
 
 // The first word of every argument tells its kind, so that no two argument lists share a spelling.
-enum class Tag : uint64_t { kNone = 1, kTensor, kScalarTensor, kNumber, kList, kUndefined, kConst };
+enum class Tag : uint64_t { kNone = 1, kTensor, kScalarTensor, kNumber, kList, kUndefined, kConst = ir::kConstantWord };
 
 uint64_t head(Tag tag, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0) {
   return static_cast<uint64_t>(tag) | a << 8 | b << 16 | c << 32;
@@ -31,62 +30,6 @@ ir::Scalar scalar_of(const at::Scalar& value) {
     s.value.d = value.toDouble();
   }
   return s;
-}
-
-template <typename Words>
-void append_constant(Words& words, const c10::IValue& value) {
-  auto push = [&](uint64_t kind, uint64_t w) {
-    words.push_back(head(Tag::kConst, kind));
-    words.push_back(w);
-  };
-  if (value.isNone()) {
-    push(0, 0);
-  } else if (value.isBool()) {
-    push(1, value.toBool());
-  } else if (value.isInt()) {
-    push(2, static_cast<uint64_t>(value.toInt()));
-  } else if (value.isDouble()) {
-    push(3, std::bit_cast<uint64_t>(value.toDouble()));
-  } else if (value.isIntList()) {
-    const auto list = value.toIntVector();
-    push(4, list.size());
-    words.append(list.begin(), list.end());
-  } else if (value.isString()) {
-    const std::string& s = value.toStringRef();
-    push(5, s.size());
-    for (size_t i = 0; i < s.size(); i += 8) {
-      uint64_t w = 0;
-      std::memcpy(&w, s.data() + i, std::min<size_t>(8, s.size() - i));
-      words.push_back(w);
-    }
-  } else if (value.isDevice()) {
-    const c10::Device d = value.toDevice();
-    push(6, static_cast<uint64_t>(d.type()) << 8 | static_cast<uint8_t>(d.index()));
-  } else if (value.isDoubleList()) {
-    const auto list = value.toDoubleVector();
-    push(7, list.size());
-    for (double d : list) {
-      words.push_back(std::bit_cast<uint64_t>(d));
-    }
-  } else if (value.isBoolList()) {
-    const auto list = value.toBoolList();
-    push(8, list.size());
-    for (bool b : list) {
-      words.push_back(b);
-    }
-  } else if (value.isComplexDouble()) {
-    const auto z = value.toComplexDouble();
-    push(9, std::bit_cast<uint64_t>(z.real()));
-    words.push_back(std::bit_cast<uint64_t>(z.imag()));
-  } else if (value.isList()) {
-    const auto list = value.toListRef();
-    push(10, list.size());
-    for (const c10::IValue& item : list) {
-      append_constant(words, item);
-    }
-  } else {
-    TORCH_CHECK_NOT_IMPLEMENTED(false, "[hpu] cannot record an argument of type ", value.tagKind());
-  }
 }
 
 }  // namespace
@@ -163,7 +106,7 @@ void Call::constant(const c10::IValue& value) {
   args.emplace_back();
   args.back().kind = ir::Arg::Kind::kConst;
   args.back().value = value;
-  append_constant(words, value);
+  ir::append_words(words, value);
 }
 
 void Call::begin_list(size_t n) {

@@ -1,11 +1,14 @@
 #include "csrc/lazy/record.h"
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/TensorImpl.h>
+#include <torch/csrc/autograd/graph_task.h>
 
 #include "csrc/device/device.h"
 #include "csrc/device/generator.h"
 #include "csrc/ir/op_registry.h"
+#include "csrc/ir/relation.h"
 #include "csrc/lazy/state.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
@@ -13,29 +16,6 @@
 
 namespace torch_hpu::lazy {
 namespace {
-
-// Whether the window covers every byte of its memory, each once.
-bool covers(const ir::Window& w, size_t nbytes) {
-  if (w.offset != 0 || static_cast<size_t>(w.numel()) * c10::elementSize(w.dtype) != nbytes) {
-    return false;
-  }
-  // No two elements share an address when sorted strides are nested; a full count of elements then means a full cover.
-  c10::SmallVector<std::pair<int64_t, int64_t>, 5> dims;
-  for (size_t d = 0; d < w.sizes.size(); ++d) {
-    if (w.sizes[d] != 1) {
-      dims.emplace_back(w.strides[d], w.sizes[d]);
-    }
-  }
-  std::sort(dims.begin(), dims.end());
-  int64_t expected = 1;
-  for (auto [stride, size] : dims) {
-    if (stride != expected) {
-      return false;
-    }
-    expected *= size;
-  }
-  return true;
-}
 
 void push_geometry(Words& words, const ir::Window& w) {
   words.push_back(static_cast<uint64_t>(w.dtype) | static_cast<uint64_t>(w.conj) << 8 | w.sizes.size() << 16);
@@ -53,6 +33,33 @@ Trace& select_trace(const Lock& lock, const Call& call, c10::DeviceIndex device)
     }
   }
   return open_trace(lock, device::current_stream(device));
+}
+
+// Random ops use at most one Philox block per element of what they fill.
+uint64_t random_blocks(const Call& call, const Metas& metas) {
+  int64_t n = 0;
+  for (const ir::TensorMeta& meta : metas) {
+    n = std::max<int64_t>(n, c10::multiply_integers(meta.sizes));
+  }
+  if (metas.empty() && !call.windows.empty()) {
+    n = call.windows[0].numel();
+  }
+  return static_cast<uint64_t>(std::max<int64_t>(n, 1));
+}
+
+bool goes_to_window(c10::ArrayRef<Destination> destinations, size_t i) {
+  return !destinations.empty() && destinations[i].window != Destination::kFresh;
+}
+
+// A tensor for every return that has no destination.
+std::vector<at::Tensor> fresh_returns(const Metas& metas, c10::ArrayRef<Destination> destinations, c10::DeviceIndex device) {
+  std::vector<at::Tensor> fresh(metas.size());
+  for (size_t i = 0; i < metas.size(); ++i) {
+    if (metas[i].defined && !goes_to_window(destinations, i)) {
+      fresh[i] = make_tensor(device, metas[i].dtype, metas[i].sizes, metas[i].strides);
+    }
+  }
+  return fresh;
 }
 
 class Recording {
@@ -78,7 +85,7 @@ class Recording {
       w.buffer = trace_->buffer_of(memory, !reads);
       if (w.buffer == known) {  // its first use in this trace
         arm(storage);
-        trace_->defined_first[w.buffer] = !reads && writes && covers(w, memory->nbytes);
+        trace_->defined_first[w.buffer] = !reads && writes && ir::covers(w, static_cast<int64_t>(memory->nbytes));
       }
       if (writes) {
         g.buffers[w.buffer].written = true;
@@ -114,6 +121,7 @@ class Recording {
       }
       node_->args.push_back(std::move(arg));
     }
+    mark_recomputed();
   }
 
   // A write into a window of the call.
@@ -147,6 +155,23 @@ class Recording {
   void mutating() {
     node_->mutating = true;
     trace_->words.push_back(4);
+  }
+
+  // Everything behind the arguments: a write for each return (fresh[i] or a destination), random numbers, limits.
+  void complete(const Metas& metas, c10::ArrayRef<Destination> destinations, const std::vector<at::Tensor>& fresh) {
+    for (size_t i = 0; i < metas.size(); ++i) {
+      if (goes_to_window(destinations, i)) {
+        write(destinations[i].window);
+      } else if (metas[i].defined) {
+        write_fresh(fresh[i], metas[i]);
+      } else {
+        no_write();
+      }
+    }
+    if (call_.op->random) {
+      random(random_blocks(call_, metas));
+    }
+    finish();
   }
 
   // Seed and offset as two more scalars. A capture draws at each replay instead of now.
@@ -184,6 +209,15 @@ class Recording {
   }
 
  private:
+  // What a backward pass records with gradients enabled is a checkpointed forward that is run again (or a backward that will be
+  // differentiated itself).
+  void mark_recomputed() {
+    if (C10_UNLIKELY(c10::GradMode::is_enabled() && torch::autograd::get_current_graph_task_id() != -1)) {
+      node_->recomputed = true;
+      trace_->words.push_back(5);
+    }
+  }
+
   static bool contains(c10::ArrayRef<ir::WindowId> ids, size_t id) {
     return std::find(ids.begin(), ids.end(), static_cast<ir::WindowId>(id)) != ids.end();
   }
@@ -204,18 +238,6 @@ class Recording {
   ir::Node* node_ = nullptr;
   ir::WindowId first_window_ = 0;
 };
-
-// Random ops use at most one Philox block per element of what they fill.
-uint64_t random_blocks(const Call& call, const Metas& metas) {
-  int64_t n = 0;
-  for (const ir::TensorMeta& meta : metas) {
-    n = std::max<int64_t>(n, c10::multiply_integers(meta.sizes));
-  }
-  if (metas.empty() && !call.windows.empty()) {
-    n = call.windows[0].numel();
-  }
-  return static_cast<uint64_t>(std::max<int64_t>(n, 1));
-}
 
 }  // namespace
 
@@ -239,13 +261,11 @@ at::Tensor make_tensor(c10::DeviceIndex device, c10::ScalarType dtype, c10::IntA
 }
 
 std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Destination> destinations, c10::DeviceIndex device) {
-  std::vector<at::Tensor> fresh(metas.size());
+  std::vector<at::Tensor> fresh = fresh_returns(metas, destinations, device);
   c10::SmallVector<ir::WindowId, 2> written, unread;
   for (size_t i = 0; i < metas.size(); ++i) {
-    if (!destinations.empty() && destinations[i].window != Destination::kFresh) {
+    if (goes_to_window(destinations, i)) {
       written.push_back(destinations[i].window);
-    } else if (metas[i].defined) {
-      fresh[i] = make_tensor(device, metas[i].dtype, metas[i].sizes, metas[i].strides);
     }
   }
   // A window that is only a destination is not read; nor is the self argument of ops that take its shape alone.
@@ -262,46 +282,19 @@ std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Des
   }
   Recording recording(call, device);
   recording.arguments(written, unread);
-  for (size_t i = 0; i < metas.size(); ++i) {
-    if (!destinations.empty() && destinations[i].window != Destination::kFresh) {
-      recording.write(destinations[i].window);
-    } else if (metas[i].defined) {
-      recording.write_fresh(fresh[i], metas[i]);
-    } else {
-      recording.no_write();
-    }
-  }
-  if (call.op->random) {
-    recording.random(random_blocks(call, metas));
-  }
-  recording.finish();
+  recording.complete(metas, destinations, fresh);
   return fresh;
 }
 
 std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas, c10::DeviceIndex device) {
-  std::vector<at::Tensor> fresh(metas.size());
-  for (size_t i = 0; i < metas.size(); ++i) {
-    if (metas[i].defined) {
-      fresh[i] = make_tensor(device, metas[i].dtype, metas[i].sizes, metas[i].strides);
-    }
-  }
+  std::vector<at::Tensor> fresh = fresh_returns(metas, {}, device);
   Recording recording(call, device);
   recording.arguments(mutated, {});
   recording.mutating();
   for (ir::WindowId w : mutated) {
     recording.write(w);
   }
-  for (size_t i = 0; i < metas.size(); ++i) {
-    if (metas[i].defined) {
-      recording.write_fresh(fresh[i], metas[i]);
-    } else {
-      recording.no_write();
-    }
-  }
-  if (call.op->random) {
-    recording.random(random_blocks(call, metas));
-  }
-  recording.finish();
+  recording.complete(metas, {}, fresh);
   return fresh;
 }
 

@@ -248,7 +248,7 @@ def test_verification_and_dumps(tmp_path):
     with debug.option("verify", True), debug.option("dump", str(tmp_path)):
         same((x.to("hpu").t() + 3).softmax(0), (x.t() + 3).softmax(0))
     names = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
-    assert {"graph.txt", "0.lowered.txt"} <= names and any("fuse" in n for n in names)
+    assert {"00.graph.txt", "02.lowered.txt"} <= names and any("fuse" in n for n in names)
 
 
 def test_nodes_are_capped(counters):

@@ -24,10 +24,10 @@ LoopBuilder example() {
 TEST(Text, OneLinePerExpression) {
   EXPECT_EQ(to_string(example().loop),
             "fused_example [8 | 128]\n"
-            "  a0: BFloat16 buffer 12 + 64 + dynamic 3 [128, 1]\n"
-            "  a1: Float buffer 5 [0, 0]\n"
-            "  a2: BFloat16 buffer 12 + 64 + dynamic 3 [128, 1]\n"
-            "  a3: Float buffer 7 [0, 0]\n"
+            "  a0: BFloat16 b12 + 64 + w3 [128, 1]\n"
+            "  a1: Float b5 [0, 0]\n"
+            "  a2: BFloat16 b12 + 64 + w3 [128, 1]\n"
+            "  a3: Float b7 [0, 0]\n"
             "  s0: float scalar 9\n"
             "  %0 = load a0 : Float\n"
             "  %1 = const 0.1 : Float\n"
@@ -42,7 +42,7 @@ TEST(Text, OneLinePerExpression) {
             "  a3 <- %7 at %6\n");
   LoopBuilder scalar_loop("one", {}, 0);
   scalar_loop.store(0, S::Long, {}, scalar_loop.constant(S::Long, -3));
-  EXPECT_EQ(to_string(scalar_loop.loop), "one []\n  a0: Long buffer 0 []\n  %0 = const -3 : Long\n  a0 <- %0\n");
+  EXPECT_EQ(to_string(scalar_loop.loop), "one []\n  a0: Long b0 []\n  %0 = const -3 : Long\n  a0 <- %0\n");
   LoopBuilder reduced("all", {4, 5}, 0);
   EXPECT_EQ(to_string(reduced.loop), "all [| 4, 5]\n");
 }

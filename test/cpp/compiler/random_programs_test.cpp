@@ -134,7 +134,10 @@ class Author {
       case 0:
       case 1: {
         const Tensor x = floating();
-        keep(r.op(pick(std::vector<const char*>{"tanh", "sigmoid", "neg", "relu", "abs", "sin", "silu"}), {x}));
+        const char* name = pick(std::vector<const char*>{"tanh", "sigmoid", "neg", "relu", "abs", "sin", "silu"});
+        for (size_t n = chance(3) ? 2 : 1; n-- > 0;) {  // now and then the same twice
+          keep(r.op(name, {x}));
+        }
         break;
       }
       case 2:
@@ -167,7 +170,10 @@ class Author {
           break;
         }
         if (chance(2)) {
-          keep(r.op("_softmax", {x, static_cast<int64_t>(below(x.dim())), false}));
+          const auto d = static_cast<int64_t>(below(x.dim()));
+          for (size_t n = chance(3) ? 2 : 1; n-- > 0;) {
+            keep(r.op("_softmax", {x, d, false}));
+          }
         } else {
           keep(r.call("native_layer_norm", {x, std::vector<int64_t>{x.size(-1)}, Tensor(), Tensor(), 1e-3})[0]);
         }

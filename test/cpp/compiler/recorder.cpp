@@ -9,6 +9,8 @@
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
 #include "csrc/ir/op_registry.h"
+#include "csrc/ir/text.h"
+#include "csrc/ir/verify.h"
 #include "test/cpp/compiler/program_check.h"
 
 namespace torch_hpu::testing {
@@ -150,7 +152,7 @@ void Recorder::add_node(const char* name, std::vector<c10::IValue> args, const s
       arg.index = static_cast<uint32_t>(graph_.list_items.size());
       arg.count = static_cast<uint32_t>(items.size());
       graph_.list_items.insert(graph_.list_items.end(), items.begin(), items.end());
-    } else if (number && (node.op->structural >> i & 1) == 0) {
+    } else if (number && !ir::is_structure(*node.op, i, args[i])) {
       arg.kind = ir::Arg::Kind::kScalar;
       arg.index = static_cast<uint32_t>(graph_.scalars.size());
       graph_.scalars.push_back(scalar_of(args[i].toScalar()));
@@ -218,8 +220,12 @@ Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>&
   return result;
 }
 
-compiler::Program optimize(const ir::Graph& graph) {
-  compiler::Program program = compiler::lower(graph);
+compiler::Program optimize(ir::Graph graph) {
+  for (const compiler::GraphPass& pass : compiler::graph_passes()) {
+    pass.run(graph);
+    EXPECT_NO_THROW(ir::verify(graph)) << "after " << pass.name << '\n' << ir::to_string(graph);
+  }
+  compiler::Program program = compiler::lower(std::move(graph));
   check_program(program, "lowering");
   for (const compiler::Pass& pass : compiler::passes()) {
     pass.run(program);

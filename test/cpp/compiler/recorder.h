@@ -51,7 +51,7 @@ class Recorder {
 
 // Runs all passes one after another and checks the program after each: accesses within their buffers, no read of local bytes that
 // nothing has written, well-formed loops.
-compiler::Program optimize(const ir::Graph& graph);
+compiler::Program optimize(ir::Graph graph);
 
 struct Counts {
   size_t kernels = 0, library_calls = 0, extern_calls = 0;

@@ -24,7 +24,7 @@ window w2 b2 Float [4, 6] [6, 1] @0
 window w3 b3 Float [4, 6] [1, 4] @0
 node aten::add.Tensor (w0, s0:Double!, s1) -> (w2)
 node aten::mul.Tensor (w1, s0:Float) -> (w1)
-node aten::clone (w2, none) -> (w3)
+node aten::clone (w2, none) -> (w3) recomputed
 node aten::uniform (w3, s0, s1, none) -> (w3) rng s3
 node aten::gelu (w0, "tanh") -> (w2)
 node aten::sum.dim_IntList (w0, i[1], false, none) -> (w1)
