@@ -1,7 +1,7 @@
 #include "csrc/compiler/emit.h"
 
 #include "csrc/codegen/codegen.h"
-#include "csrc/compiler/memory_plan.h"
+#include "csrc/compiler/in_place.h"
 #include "csrc/compiler/uses.h"
 #include "csrc/kernels/reference.h"
 #include "csrc/support/counters.h"
@@ -93,7 +93,7 @@ std::unique_ptr<Recipe> emit(const Program& program) {
       }
     }
   }
-  plan_memory(program.buffers, lifetimes, *recipe);
+  plan_memory(program.buffers, lifetimes, in_place_pairs(program, lifetimes), *recipe);
   std::vector<std::vector<codegen::Loop>> groups;
   for (const KernelSource& source : sources) {
     groups.push_back(source.loops);

@@ -1,5 +1,6 @@
 // Where every buffer of a program lives: bound by the run (inputs and what stays observable) or at an offset of the arena, where buffers whose
-// lifetimes do not meet share bytes.
+// lifetimes do not meet share bytes. What the run binds may share bytes, too: an output that is written when an input of its size is not used any more
+// may take over that input's memory, if the run finds that nobody else can see it (donation).
 #pragma once
 
 #include <algorithm>
@@ -20,7 +21,13 @@ struct Lifetime {
   }
 };
 
-// Fills placements and arena_bytes: in program order, best fit among the ranges that are free at that point.
-void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, Recipe& recipe);
+// The item that last uses `before` writes `after` for the first time, and may do so in the same bytes.
+struct Succession {
+  ir::BufferId before, after;
+};
+
+// Fills placements, arena_bytes and donations: in program order, best fit among the ranges that are free at that point.
+void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, const std::vector<Succession>& in_place,
+                 Recipe& recipe);
 
 }  // namespace torch_hpu::compiler

@@ -43,6 +43,18 @@ class Arena {
   device::Block block_;
 };
 
+// Gives memory that dies with this trace to outputs. An input is dead when no storage shows it and nothing but the trace holds it: no capture, no
+// task of another stream, no alias on the host.
+void donate(const Trace& trace, const Recipe& recipe) {
+  for (const auto& [output, input] : recipe.donations) {
+    const MemoryPtr& from = trace.memories[input];
+    if (!from->observable.load(std::memory_order_acquire) && from.use_count() == 1) {
+      std::atomic_thread_fence(std::memory_order_acquire);  // whoever held it last has done with the bytes
+      trace.memories[output]->take_block(*from);
+    }
+  }
+}
+
 void execute(Trace& trace, runtime::TierPolicy policy) {
   const ir::Graph& graph = trace.graph;
   for (size_t b = 0; b < trace.memories.size(); ++b) {
@@ -56,6 +68,7 @@ void execute(Trace& trace, runtime::TierPolicy policy) {
   }
   const std::shared_ptr<const Recipe> recipe = recipe_of(trace, policy);
   const Arena arena(trace.stream.device_index(), static_cast<size_t>(recipe->arena_bytes));
+  donate(trace, *recipe);
   std::vector<std::byte*> buffers(recipe->placements.size());
   std::vector<BufferTag> tags(trace.memories.size());
   for (size_t b = 0; b < buffers.size(); ++b) {

@@ -62,6 +62,14 @@ void Memory::adopt_block(const device::Block& block, device::PoolId pool) {
   bound = true;
 }
 
+bool Memory::take_block(Memory& from) {
+  if (bound || from.block_.data == nullptr || from.pool_ != device::PoolId{0, 0} || from.nbytes != nbytes || from.device != device) {
+    return false;
+  }
+  adopt_block(std::exchange(from.block_, {}), {0, 0});
+  return true;
+}
+
 void Memory::adopt(c10::DataPtr owner) {
   owner_ = std::move(owner);
   data = static_cast<std::byte*>(owner_.get());

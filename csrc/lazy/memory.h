@@ -68,6 +68,9 @@ struct Memory : c10::intrusive_ptr_target {
   void adopt(c10::DataPtr owner);
   // Takes over a block allocated from `pool`.
   void adopt_block(const device::Block& block, device::PoolId pool);
+  // Takes over the block of `from`, which nobody will read or write as its own again. False, and nothing done, when this memory has an address
+  // already or `from` has no block of its own from the ordinary pool.
+  bool take_block(Memory& from);
 
  private:
   device::Block block_;

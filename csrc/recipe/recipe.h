@@ -47,8 +47,9 @@ struct Recipe {
   std::vector<Placement> placements;  // by BufferId; more than the graph has, when the compiler made temporaries
   int64_t arena_bytes = 0;
   std::vector<std::unique_ptr<Step>> steps;
-  // donations[b] = a: local buffer b may take the memory of input a, which dies in this graph (same size, a's last read
-  // is not after b's first write). Only honoured when the run finds a's memory otherwise unused.
+  // (output, input): the output may take over the input's memory, of the same size. When the output is first written the input is not used any
+  // more, or only by the same step, which reads every element before it writes its place. A run honours this when nobody else can see the input's
+  // bytes; each buffer takes part once. Never in a capture, whose replays read their inputs again.
   std::vector<std::pair<ir::BufferId, ir::BufferId>> donations;
   uint64_t id = 0;  // low 32 bits of the key's hash: the "8 hex digits" of logs, dumps, traces
   double compile_seconds = 0;

@@ -24,7 +24,7 @@ int64_t rounded(int64_t nbytes) {
 TEST(MemoryPlan, InputsAndObservableLocalsAreBoundByTheRun) {
   std::vector<ir::Buffer> buffers{{100, ir::BufferKind::kInput, true, false}, temporary(100), {100, ir::BufferKind::kLocal, true, true}};
   Recipe recipe;
-  compiler::plan_memory(buffers, {{0, 1}, {0, 1}, {1, 1}}, recipe);
+  compiler::plan_memory(buffers, {{0, 1}, {0, 1}, {1, 1}}, {}, recipe);
   EXPECT_FALSE(recipe.placements[0].in_arena);
   EXPECT_TRUE(recipe.placements[1].in_arena);
   EXPECT_FALSE(recipe.placements[2].in_arena);
@@ -38,7 +38,7 @@ TEST(MemoryPlan, AChainNeedsTwoBuffers) {
     lifetimes.push_back({i, i + 1});
   }
   Recipe recipe;
-  compiler::plan_memory(buffers, lifetimes, recipe);
+  compiler::plan_memory(buffers, lifetimes, {}, recipe);
   EXPECT_EQ(recipe.arena_bytes, 2 * rounded(1000));
 }
 
@@ -59,7 +59,7 @@ TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
     buffers.push_back(temporary(500));  // never used
     lifetimes.emplace_back();
     Recipe recipe;
-    compiler::plan_memory(buffers, lifetimes, recipe);
+    compiler::plan_memory(buffers, lifetimes, {}, recipe);
     int64_t sum = 0;
     for (size_t a = 0; a + 1 < buffers.size(); ++a) {
       const Recipe::Placement& x = recipe.placements[a];
@@ -76,6 +76,47 @@ TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
     EXPECT_GE(recipe.arena_bytes, *std::max_element(live.begin(), live.end()));
     EXPECT_LT(recipe.arena_bytes, sum);
   }
+}
+
+TEST(MemoryPlan, AnInPlaceSuccessorTakesItsPredecessorsBytes) {
+  const std::vector<ir::Buffer> buffers(4, temporary(1000));
+  const std::vector<Lifetime> lifetimes{{0, 1}, {1, 2}, {1, 2}, {2, 3}};  // 1 and 2 both could follow 0; 3 could follow either
+  Recipe recipe;
+  compiler::plan_memory(buffers, lifetimes, {{0, 1}, {0, 2}, {1, 3}, {2, 3}}, recipe);
+  const auto offset = [&](size_t b) { return recipe.placements[b].arena_offset; };
+  EXPECT_EQ(offset(1), offset(0));
+  EXPECT_NE(offset(2), offset(0));
+  EXPECT_EQ(offset(3), offset(1));
+  EXPECT_EQ(recipe.arena_bytes, 2 * rounded(1000));
+}
+
+TEST(MemoryPlan, OutputsAreOfferedInputsThatDiedBefore) {
+  const ir::Buffer input{100, ir::BufferKind::kInput, true, false}, output{100, ir::BufferKind::kLocal, true, true};
+  const std::vector<ir::Buffer> buffers{input, input, input, {80, ir::BufferKind::kInput, true, false}, output, output};
+  const std::vector<Lifetime> lifetimes{{0, 0}, {0, 1}, {0, 2}, {0, 0}, {1, 2}, {2, 2}};
+  Recipe recipe;
+  compiler::plan_memory(buffers, lifetimes, {{1, 4}}, recipe);
+  // 4 is written while 1 is read, in its place; 0 was read before. 2 is read to the end, and 3 has another size.
+  EXPECT_EQ(recipe.donations, (std::vector<std::pair<ir::BufferId, ir::BufferId>>{{4, 1}, {4, 0}, {5, 1}, {5, 0}}));
+}
+
+// What stands between two products is written over what it reads: one temporary is enough for both.
+TEST(MemoryPlan, PointwiseLoopsOverwriteATemporary) {
+  testing::Recorder r;
+  const at::Tensor x = at::randn({32, 32});
+  r.observe(r.op("mm", {r.op("sin", {r.op("mm", {x, at::randn({32, 32})})}), x}));
+  testing::check(r);
+  EXPECT_EQ(compiler::compile(r.graph(), compiler::Tier::kCompiled)->arena_bytes, 32 * 32 * 4);
+}
+
+// Not when the loop reads what it would overwrite by another map, or somebody reads it later.
+TEST(MemoryPlan, LoopsThatNeedTheOldBytesDoNot) {
+  testing::Recorder r;
+  const at::Tensor x = at::randn({32, 32});
+  const at::Tensor a = r.op("mm", {x, x}), b = r.op("mm", {a, x});
+  r.observe(r.op("mm", {r.op("tanh", {r.op("add.Tensor", {b, b.t(), 1})}), r.op("sin", {a})}));
+  r.observe(a);
+  testing::check(r);
 }
 
 TEST(MemoryPlan, FusedTemporariesNeedNoArena) {
