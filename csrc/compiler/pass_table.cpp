@@ -8,6 +8,7 @@
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/fuse.h"
 #include "csrc/compiler/passes/group.h"
+#include "csrc/compiler/passes/schedule.h"
 #include "csrc/compiler/passes/simplify.h"
 #include "csrc/compiler/passes/unit_reductions.h"
 #include "csrc/ir/text.h"
@@ -24,7 +25,7 @@ const std::vector<GraphPass>& graph_passes() {
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
       {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"simplify", &simplify}, {"fuse", &fuse},
-      {"simplify", &simplify},          {"dead_code", &remove_dead_code},           {"group", &group_loops},
+      {"simplify", &simplify},          {"dead_code", &remove_dead_code},           {"group", &group_loops}, {"schedule", &schedule},
   };
   return table;
 }

@@ -86,6 +86,24 @@ size_t Uses::last_write_before(ir::BufferId buffer, size_t position) const {
   return it == writes.begin() ? kNever : *std::prev(it);
 }
 
+size_t Uses::first_use_after(ir::BufferId buffer, size_t position) const {
+  size_t first = kNever;
+  for (const auto* positions : {&uses_[buffer].reads, &uses_[buffer].writes}) {
+    if (const auto it = positions->upper_bound(position); it != positions->end()) {
+      first = std::min(first, *it);
+    }
+  }
+  return first;
+}
+
+size_t Uses::last_use(ir::BufferId buffer) const {
+  size_t last = 0;
+  for (const auto* positions : {&uses_[buffer].reads, &uses_[buffer].writes}) {
+    last = positions->empty() ? last : std::max(last, *positions->rbegin());
+  }
+  return last;
+}
+
 bool Uses::unused(ir::BufferId buffer) const {
   return uses_[buffer].reads.empty() && uses_[buffer].writes.empty();
 }
@@ -104,12 +122,7 @@ bool Uses::used_only_at(ir::BufferId buffer, size_t p, size_t q) const {
 size_t Uses::future(size_t position, const codegen::Loop& loop) const {
   size_t last = position;
   for (const codegen::Store& s : loop.stores) {
-    const Positions& p = uses_[loop.accesses[s.access].buffer];
-    for (const auto* set : {&p.reads, &p.writes}) {
-      if (!set->empty()) {
-        last = std::max(last, *set->rbegin());
-      }
-    }
+    last = std::max(last, last_use(loop.accesses[s.access].buffer));
   }
   return last;
 }

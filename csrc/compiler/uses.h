@@ -26,6 +26,8 @@ class Uses {
   void remove(const Item& item, size_t position);
 
   size_t last_write_before(ir::BufferId buffer, size_t position) const;  // kNever: none
+  size_t first_use_after(ir::BufferId buffer, size_t position) const;    // kNever: none
+  size_t last_use(ir::BufferId buffer) const;                            // 0 when there is none
   bool unused(ir::BufferId buffer) const;
   bool used_only_at(ir::BufferId buffer, size_t p, size_t q) const;
   // The last position that touches any buffer that `loop` stores.

@@ -119,6 +119,16 @@ TEST(MemoryPlan, LoopsThatNeedTheOldBytesDoNot) {
   testing::check(r);
 }
 
+// Of three products over x the last one is needed last: it is made when only one other temporary lives.
+TEST(MemoryPlan, WhatIsNeededLateIsMadeLate) {
+  testing::Recorder r;
+  const at::Tensor x = at::randn({32, 32}), w = at::randn({32, 32});
+  const at::Tensor a = r.op("mm", {x, w}), late = r.op("mm", {w, x});
+  r.observe(r.op("mm", {r.op("mm", {r.op("mm", {a, x}), w}), late}));
+  testing::check(r, 1e-3);
+  EXPECT_EQ(compiler::compile(r.graph(), compiler::Tier::kCompiled)->arena_bytes, 2 * 32 * 32 * 4);
+}
+
 TEST(MemoryPlan, FusedTemporariesNeedNoArena) {
   testing::Recorder r;
   at::Tensor x = at::randn({64});
