@@ -109,6 +109,21 @@ TEST(MemoryPlan, PointwiseLoopsOverwriteATemporary) {
   EXPECT_EQ(compiler::compile(r.graph(), compiler::Tier::kCompiled)->arena_bytes, 32 * 32 * 4);
 }
 
+// An output in the place of the input that its loop reads; a transposed or a later read of the input forbids it.
+TEST(MemoryPlan, DonationsOfACompiledGraph) {
+  const auto donations = [](auto make) {
+    testing::Recorder r;
+    const at::Tensor x = at::randn({8, 8});
+    make(r, x);
+    testing::check(r);
+    return compiler::compile(r.graph(), compiler::Tier::kCompiled)->donations.size();
+  };
+  EXPECT_EQ(donations([](auto& r, const at::Tensor& x) { r.observe(r.op("exp", {r.op("sin", {x})})); }), 1);
+  EXPECT_EQ(donations([](auto& r, const at::Tensor& x) { r.observe(r.op("add.Tensor", {x, x.t(), 1})); }), 0);
+  EXPECT_EQ(donations([](auto& r, const at::Tensor& x) { r.observe(r.op("mm", {r.op("exp", {x}), x})); }), 0);
+  EXPECT_EQ(donations([](auto& r, const at::Tensor& x) { r.observe(r.op("mm", {r.op("exp", {x}), at::ones({8, 8})})); }), 1);  // x, before
+}
+
 // Not when the loop reads what it would overwrite by another map, or somebody reads it later.
 TEST(MemoryPlan, LoopsThatNeedTheOldBytesDoNot) {
   testing::Recorder r;

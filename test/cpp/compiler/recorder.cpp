@@ -68,6 +68,14 @@ std::vector<at::Tensor> run_on_cpu(const char* name, std::vector<c10::IValue> ar
   return results;
 }
 
+std::vector<int64_t> recorded_offsets(const ir::Graph& graph) {
+  std::vector<int64_t> offsets;
+  for (const ir::Window& w : graph.windows) {
+    offsets.push_back(w.offset);
+  }
+  return offsets;
+}
+
 }  // namespace
 
 std::vector<at::Tensor> Recorder::call(const char* name, std::vector<c10::IValue> args) {
@@ -170,14 +178,18 @@ void Recorder::add_node(const char* name, std::vector<c10::IValue> args, const s
 }
 
 Recorder::Result Recorder::run(const Recipe& recipe) {
-  std::vector<int64_t> offsets;
-  for (const ir::Window& w : graph_.windows) {
-    offsets.push_back(w.offset);
-  }
-  return run(recipe, offsets);
+  return run(recipe, recorded_offsets(graph_));
 }
 
 Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>& offsets) {
+  return run(recipe, offsets, /*donate=*/false);
+}
+
+Recorder::Result Recorder::run_donating(const Recipe& recipe) {
+  return run(recipe, recorded_offsets(graph_), /*donate=*/true);
+}
+
+Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>& offsets, bool donate) {
   std::vector<std::vector<std::byte>> blocks(memories_.size());
   std::vector<std::byte> arena_bytes(static_cast<size_t>(recipe.arena_bytes) + kGuard + 64, std::byte{kPoison});
   std::byte* arena = arena_bytes.data() + (64 - reinterpret_cast<uintptr_t>(arena_bytes.data()) % 64) % 64;
@@ -196,6 +208,13 @@ Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>&
     }
     pointers[b] = blocks[b].data();
   }
+  std::vector<bool> taken(memories_.size());
+  for (const auto& [output, input] : recipe.donations) {
+    if (donate && !taken[output] && !taken[input]) {
+      taken[output] = taken[input] = true;
+      pointers[output] = pointers[input];
+    }
+  }
   std::vector<ir::ScalarValue> scalars;
   for (const ir::Scalar& s : graph_.scalars) {
     scalars.push_back(s.value);
@@ -206,7 +225,7 @@ Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>&
   }
   Result result;
   for (size_t b = 0; b < memories_.size(); ++b) {
-    if (recipe.placements[b].in_arena) {
+    if (recipe.placements[b].in_arena || (taken[b] && graph_.buffers[b].kind == ir::BufferKind::kInput)) {
       continue;
     }
     const auto nbytes = static_cast<size_t>(recipe.placements[b].nbytes);
@@ -214,7 +233,7 @@ Recorder::Result Recorder::run(const Recipe& recipe, const std::vector<int64_t>&
       EXPECT_EQ(blocks[b][nbytes + i], std::byte{kPoison}) << "bytes behind buffer " << b << " were written";
     }
     at::Tensor got = at::empty_like(memories_[b].base);
-    std::memcpy(got.mutable_data_ptr(), blocks[b].data(), nbytes);
+    std::memcpy(got.mutable_data_ptr(), pointers[b], nbytes);
     result.outputs.emplace_back(got, memories_[b].base);
   }
   return result;
@@ -252,14 +271,16 @@ Counts check(Recorder& recorder, double tolerance) {
   const compiler::Program program = optimize(recorder.graph());
   for (const compiler::Tier tier : {compiler::Tier::kGeneric, compiler::Tier::kCompiled}) {
     const auto recipe = compiler::compile(recorder.graph(), tier);
-    const auto result = recorder.run(*recipe);
-    for (const auto& [got, expected] : result.outputs) {
-      EXPECT_TRUE(c10::isFloatingType(got.scalar_type()) ? at::allclose(got, expected, tolerance, tolerance, /*equal_nan=*/true)
-                                                         : at::equal(got, expected))
-          << (tier == compiler::Tier::kGeneric ? "generic tier" : "compiled tier") << "\ngot " << got.slice(0, 0, 24) << "\nexpected "
-          << expected.slice(0, 0, 24) << '\n'
-          << compiler::to_string(compiler::lower(recorder.graph())) << "\nbecame\n"
-          << compiler::to_string(program);
+    for (const bool donate : {false, true}) {
+      const auto result = donate ? recorder.run_donating(*recipe) : recorder.run(*recipe);
+      for (const auto& [got, expected] : result.outputs) {
+        EXPECT_TRUE(c10::isFloatingType(got.scalar_type()) ? at::allclose(got, expected, tolerance, tolerance, /*equal_nan=*/true)
+                                                           : at::equal(got, expected))
+            << (tier == compiler::Tier::kGeneric ? "generic tier" : "compiled tier") << (donate ? ", donating" : "") << "\ngot "
+            << got.slice(0, 0, 24) << "\nexpected " << expected.slice(0, 0, 24) << '\n'
+            << compiler::to_string(compiler::lower(recorder.graph())) << "\nbecame\n"
+            << compiler::to_string(program);
+      }
     }
   }
   return counts(program);

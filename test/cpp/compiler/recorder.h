@@ -33,9 +33,13 @@ class Recorder {
   };
   // Arena and locals are poisoned with NaN bytes first, and have guard bytes behind them.
   Result run(const Recipe& recipe);
+  // The same, with every donation of the recipe accepted, as if all inputs were dead; those that were given away are not in the result.
+  Result run_donating(const Recipe& recipe);
   Result run(const Recipe& recipe, const std::vector<int64_t>& offsets);
 
  private:
+  Result run(const Recipe& recipe, const std::vector<int64_t>& offsets, bool donate);
+
   struct Memory {
     at::Tensor base;     // one per storage
     at::Tensor initial;  // its bytes before the graph
@@ -60,7 +64,7 @@ struct Counts {
 Counts counts(const compiler::Program& program);
 std::ostream& operator<<(std::ostream& out, const Counts& c);
 
-// Compiles for both tiers, runs both, compares with ATen; returns what the compiled program consists of.
+// Compiles for both tiers, runs both, with and without donations, compares with ATen; returns what the compiled program consists of.
 Counts check(Recorder& recorder, double tolerance = 2e-5);
 
 }  // namespace torch_hpu::testing
