@@ -52,3 +52,8 @@ def trace(path: str) -> Iterator[None]:
 def kernel_table() -> str:
     """What ran in the last ``trace`` scope by kernel, library call and op: milliseconds, calls, name; the costliest first."""
     return _C.kernel_table()
+
+
+def graph_table() -> str:
+    """The live HPU Graphs, one a line: id, pool, bytes of arena (shared within a pool), outputs and inputs, steps."""
+    return _C.graph_table()

@@ -12,22 +12,19 @@ from typing import Any, Self
 import torch
 
 from torch_hpu import _C
-from torch_hpu.graphs import (
-    HPUGraph,
-    graph,
-    graph_pool_handle,
-    is_current_stream_capturing,
-    make_graphed_callables,
-    wrap_in_hpu_graph,
-)
+from torch_hpu.graph_cache import CachedParams, wrap_in_hpu_graph, wrap_in_hpu_graph_func
+from torch_hpu.graph_training import ModuleCacher, make_graphed_callables
+from torch_hpu.graphs import HPUGraph, graph, graph_pool_handle, is_current_stream_capturing
+from torch_hpu.signature import copy_to, input_hash
 
 __all__ = [
-    "Event", "HPUGraph", "Stream", "StreamContext", "current_device", "current_stream", "default_stream", "device", "device_count",
+    "CachedParams", "Event", "HPUGraph", "ModuleCacher", "Stream", "StreamContext", "copy_to", "current_device", "current_stream", "default_stream", "device", "device_count",
     "device_of", "eager_mode", "empty_cache", "get_amp_supported_dtype", "get_device_name", "get_rng_state", "get_rng_state_all",
-    "graph", "graph_pool_handle", "init", "initial_seed", "is_available", "is_bf16_supported", "is_current_stream_capturing",
+    "graph", "graph_pool_handle", "init", "initial_seed", "input_hash", "is_available", "is_bf16_supported", "is_current_stream_capturing",
     "is_initialized", "make_graphed_callables", "manual_seed", "manual_seed_all", "mark_step", "max_memory_allocated",
     "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "reset_peak_memory_stats", "seed",
     "set_device", "set_rng_state", "set_rng_state_all", "set_stream", "stream", "synchronize", "wrap_in_hpu_graph",
+    "wrap_in_hpu_graph_func",
 ]  # fmt: skip
 
 Device = torch.device | int | str | None

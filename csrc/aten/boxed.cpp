@@ -5,7 +5,6 @@
 #include "csrc/aten/resize.h"
 #include "csrc/device/device.h"
 #include "csrc/ir/op_registry.h"
-#include "csrc/lazy/capture.h"
 #include "csrc/lazy/record.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
@@ -274,24 +273,22 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
     metas = std::make_shared<const lazy::Metas>();  // nothing fresh: there is nothing to learn
   }
   if (metas == nullptr) {
-    // Never seen: run the overload that makes fresh tensors and remember what they look like.
+    // Never seen: run the overload that makes fresh tensors (in a capture on zeros, apart from everything) and remember what they look like.
     count(counter_of(op.op_class));
     count_detail(Counter::kInferCalls, op.name);
-    if (mutating) {
-      const size_t returns = n_returns;
-      run_now(*info_, handle, stack);
-      lazy::Metas all = metas_of_returns(*stack, returns);
-      lazy::learn(call, resizes ? all : lazy::Metas(all.begin() + static_cast<int64_t>(aliased), all.end()));
-      return;
+    const bool dry = lazy::records_into_capture(call, parsed.device);
+    const c10::OperatorHandle& teacher = mutating ? handle : op.handle;
+    const auto first = stack->begin() + static_cast<int64_t>(begin);
+    Stack scratch(first, first + static_cast<int64_t>(mutating ? n_args : recorded_args_));
+    dry ? run_dry(teacher, &scratch) : run_now(mutating ? *info_ : op, teacher, &scratch);
+    lazy::Metas learned = metas_of_returns(scratch, teacher.schema().returns().size());
+    if (mutating && !resizes) {
+      learned.erase(learned.begin(), learned.begin() + static_cast<int64_t>(aliased));
     }
-    Stack functional(stack->begin() + static_cast<int64_t>(begin), stack->begin() + static_cast<int64_t>(begin + recorded_args_));
-    const bool dry = lazy::capture_count().load(std::memory_order_relaxed) > 0 && lazy::capturing(device::current_stream(parsed.device));
-    dry ? run_dry(op.handle, &functional) : run_now(op, op.handle, &functional);
-    lazy::Metas learned = metas_of_returns(functional, op.handle.schema().returns().size());
     lazy::learn(call, learned);
     if (!in_place_ && !out_ && !dry) {
       torch::jit::drop(*stack, n_args);
-      for (c10::IValue& v : functional) {
+      for (c10::IValue& v : scratch) {
         stack->push_back(std::move(v));
       }
       return;

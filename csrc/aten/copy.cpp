@@ -38,9 +38,9 @@ void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
   if (dst.numel() == 0) {
     return;
   }
+  lazy::forbid_host_in_capture("copy from the host");
   lazy::Memory* memory = lazy::memory_of(dst.storage().unsafeGetStorageImpl());
   const bool direct = idle(memory) && (memory->produced || whole(dst)) && !dst.is_conj() && !dst.is_neg();
-  lazy::forbid_host_in_capture("copy from unpinned host memory");
   if (direct) {
     memory->failure = whole(dst) ? nullptr : memory->failure;
     lazy::cpu_alias(dst, "host copy").copy_(src);

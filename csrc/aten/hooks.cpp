@@ -23,7 +23,8 @@ void install_hooks() {
     }
   };
   hooks.resize_storage = &resize_storage;
-  hooks.capturing = &lazy::capturing;
+  hooks.capture_of = &lazy::capture_of;
+  hooks.join_capture = &lazy::join_capture;
   device::install_lazy_hooks(hooks);
 }
 

@@ -21,6 +21,7 @@ void resize_storage(c10::StorageImpl* storage, size_t nbytes) {
     has_bytes = old->produced || old->trace != nullptr;
   }
   if (has_bytes && old->nbytes > 0 && nbytes > 0) {
+    lazy::forbid_host_in_capture("resize of a tensor that has bytes");
     lazy::make_ready(old, "storage resize");
     memory->bind();
     memory->produced = true;

@@ -52,7 +52,7 @@ struct BySize {
 
 struct Pool {
   std::set<Chunk*, BySize> free_small, free_large;
-  int64_t references = 1;
+  int64_t references = 0;
 };
 
 void bump(StatArray& stat, bool small, int64_t delta) {
@@ -119,10 +119,6 @@ class DeviceMemory {
   void retain(PoolId id) {
     std::lock_guard<std::mutex> lock(mutex_);
     ++pools_[id].references;
-  }
-  void open(PoolId id) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    pools_[id].references = 1;
   }
   void release(PoolId id) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -359,9 +355,7 @@ void free(c10::DeviceIndex device, const Block& block) noexcept {
 
 PoolId create_pool(c10::DeviceIndex device) {
   static std::atomic<uint64_t> next{1};
-  const PoolId id{static_cast<uint64_t>(device), next.fetch_add(1)};
-  memory_of(device).open(id);
-  return id;
+  return {static_cast<uint64_t>(device), next.fetch_add(1)};
 }
 
 void retain_pool(PoolId pool) {

@@ -7,20 +7,20 @@
 namespace torch_hpu::device {
 
 void EventState::record(c10::Stream stream) {
-  if (lazy_hooks().flush_stream != nullptr) {
+  auto mark = std::make_unique<Mark>(Mark{stream, 0, lazy_hooks().capture_of(stream), nullptr});
+  if (mark->capture == 0) {
     lazy_hooks().flush_stream(stream, "event");
+    if (timing_) {
+      mark->time = std::make_shared<std::chrono::steady_clock::time_point>();
+    }
+    mark->ticket = queue_of(stream).enqueue(
+        [time = mark->time] {
+          if (time != nullptr) {
+            *time = std::chrono::steady_clock::now();
+          }
+        },
+        /*wake=*/true);
   }
-  auto mark = std::make_unique<Mark>(Mark{stream, 0, nullptr});
-  if (timing_) {
-    mark->time = std::make_shared<std::chrono::steady_clock::time_point>();
-  }
-  mark->ticket = queue_of(stream).enqueue(
-      [time = mark->time] {
-        if (time != nullptr) {
-          *time = std::chrono::steady_clock::now();
-        }
-      },
-      /*wake=*/true);
   std::lock_guard<std::mutex> lock(mutex_);
   mark_ = std::move(mark);
 }
@@ -30,13 +30,19 @@ std::unique_ptr<EventState::Mark> EventState::mark() const {
   return mark_ == nullptr ? nullptr : std::make_unique<Mark>(*mark_);
 }
 
+std::unique_ptr<EventState::Mark> EventState::reached_mark(const char* what) const {
+  auto m = mark();
+  TORCH_CHECK(m == nullptr || m->capture == 0, "[Event] ", what, ": the event was recorded in a capture; it never happens by itself");
+  return m;
+}
+
 bool EventState::query() const {
-  const auto m = mark();
+  const auto m = reached_mark("query");
   return m == nullptr || queue_of(m->stream).finished_ticket() >= m->ticket;
 }
 
 void EventState::synchronize() const {
-  if (const auto m = mark()) {
+  if (const auto m = reached_mark("synchronize")) {
     lazy_hooks().wait(queue_of(m->stream), m->ticket);
     lazy_hooks().throw_pending_error(m->stream);
   }
@@ -45,6 +51,10 @@ void EventState::synchronize() const {
 void EventState::block(c10::Stream stream) const {
   const auto m = mark();
   if (m == nullptr || m->stream == stream) {
+    return;
+  }
+  if (m->capture != 0) {
+    lazy_hooks().join_capture(m->capture, m->stream, stream);
     return;
   }
   // What is recorded on `stream` so far does not wait; what comes later does.

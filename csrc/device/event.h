@@ -24,9 +24,11 @@ class EventState {
   struct Mark {
     c10::Stream stream;
     uint64_t ticket = 0;
+    uint64_t capture = 0;                                         // recorded in this capture: a point in its order, and no moment in time
     std::shared_ptr<std::chrono::steady_clock::time_point> time;  // written by the task
   };
   std::unique_ptr<Mark> mark() const;
+  std::unique_ptr<Mark> reached_mark(const char* what) const;  // throws for one of a capture
 
   const bool timing_;
   mutable std::mutex mutex_;

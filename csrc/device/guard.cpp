@@ -92,7 +92,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     lazy_hooks().synchronize_device(device < 0 ? this_device : device);
   }
   bool isStreamCapturing(const c10::Stream& stream) const override {
-    return lazy_hooks().capturing(stream);
+    return lazy_hooks().capture_of(stream) != 0;
   }
   void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {
     // Memory is kept until every task that uses it has finished.

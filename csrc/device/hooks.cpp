@@ -1,5 +1,6 @@
 // The name of the device and the hooks by which torch asks for its pieces.
 #include <ATen/Context.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/alloc_cpu.h>
@@ -20,7 +21,7 @@ namespace {
 
 // Host memory is device memory: pinning means nothing to the hardware here, but programs ask whether a tensor is pinned, and a copy from
 // pinned memory may be asynchronous. Pinned blocks are ordinary host blocks in a registry.
-class PinnedAllocator final : public c10::Allocator {
+class PinnedAllocator final : public at::HostAllocator {
  public:
   c10::DataPtr allocate(size_t nbytes) override {
     void* data = c10::alloc_cpu(nbytes);
@@ -36,6 +37,16 @@ class PinnedAllocator final : public c10::Allocator {
   void copy_data(void* dest, const void* src, std::size_t count) const override {
     default_copy_data(dest, src, count);
   }
+  bool record_event(void*, void*, c10::Stream) override {
+    return true;  // a block is read before the copy returns, or its bytes are kept
+  }
+  void empty_cache() override {}  // nothing is cached
+  at::HostStats get_stats() override {
+    return {};
+  }
+  void reset_accumulated_stats() override {}
+  void reset_peak_stats() override {}
+
   bool owns(const void* p) const {
     std::lock_guard<std::mutex> lock(mutex_);
     auto it = blocks_.upper_bound(const_cast<std::byte*>(static_cast<const std::byte*>(p)));
@@ -118,6 +129,9 @@ const bool registered = [] {
   static Hooks hooks;
   at::RegisterPrivateUse1HooksInterface(&hooks);
   c10::SetAllocator(c10::DeviceType::PrivateUse1, device_allocator(), 1);
+  at::setHostAllocator(c10::DeviceType::PrivateUse1, &PinnedAllocator::instance());
+  // A backward in a capture accumulates into parameters on the capture's stream, wherever they were first used.
+  at::globalContext().setOverrideStaleCaptureStream(true);
   return true;
 }();
 

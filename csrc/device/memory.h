@@ -25,7 +25,7 @@ struct Block {
 Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool = {0, 0});
 void free(c10::DeviceIndex device, const Block& block) noexcept;
 
-PoolId create_pool(c10::DeviceIndex device);
+PoolId create_pool(c10::DeviceIndex device);  // a fresh name; nobody holds it yet
 void retain_pool(PoolId pool);
 void release_pool(PoolId pool);  // the last release returns its free pages to the host; blocks still in use go on living
 

@@ -49,7 +49,8 @@ struct LazyHooks {
   void (*wait)(StreamQueue& queue, uint64_t ticket) = nullptr;  // without the GIL
   void (*throw_pending_error)(c10::Stream stream) = nullptr;    // after a wait: rethrow a failure kept for this stream
   void (*resize_storage)(c10::StorageImpl* storage, size_t nbytes) = nullptr;
-  bool (*capturing)(c10::Stream stream) = nullptr;
+  uint64_t (*capture_of)(c10::Stream stream) = nullptr;  // the capture that the stream records into; 0: none
+  void (*join_capture)(uint64_t capture, c10::Stream source, c10::Stream waiting) = nullptr;
 };
 void install_lazy_hooks(const LazyHooks& hooks);
 const LazyHooks& lazy_hooks();

@@ -155,8 +155,8 @@ std::string kernel_table() {
   }
   return table;
 }
-void install_gil_hooks(void* (*release)(), void (*acquire)(void*)) {
-  lazy::install_gil_hooks({release, acquire});
+void install_gil_hooks(void* (*release)(), void (*acquire)(void*), std::string (*user_line)()) {
+  lazy::install_gil_hooks({release, acquire, user_line});
 }
 
 const at::Generator& default_generator(int device) {

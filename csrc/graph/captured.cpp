@@ -1,35 +1,76 @@
 #include "csrc/graph/captured.h"
 
-#include <sstream>
+#include <algorithm>
+#include <chrono>
 
 #include "csrc/device/generator.h"
 #include "csrc/device/stream_queue.h"
-#include "csrc/ir/text.h"
+#include "csrc/graph/pool_arena.h"
+#include "csrc/graph/report.h"
+#include "csrc/lazy/capture.h"
 #include "csrc/lazy/launch.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/runtime/run.h"
 #include "csrc/support/counters.h"
 
 namespace torch_hpu::graph {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A graph that takes less time than waking a worker runs on the thread that replays it.
+constexpr auto kInline = std::chrono::microseconds(30);
+
+// What one run supplies, fixed when it is queued.
+struct Run {
+  std::vector<std::pair<device::StreamQueue*, uint64_t>> waits;
+  std::vector<std::pair<ir::ScalarId, std::pair<int64_t, int64_t>>> draws;  // seed and offset of random nodes
+  std::vector<BufferTag> tags;
+  std::shared_ptr<const ArenaBlock> arena;
+};
+
+lazy::Memory* memory_of(const at::Tensor& tensor) {
+  return lazy::memory_of(tensor.storage().unsafeGetStorageImpl());
+}
+
+}  // namespace
 
 struct Captured::State {
   std::unique_ptr<lazy::Trace> trace;
   std::shared_ptr<const Recipe> recipe;
   device::PoolId pool;
-  device::Block arena;
+  std::shared_ptr<PoolArena> arena;
+  std::vector<ir::BufferId> inputs;
+  std::vector<bool> own;  // by BufferId: nobody else has to keep it alive
+  // The arguments of a run. Runs of one graph never overlap, so they are kept from run to run.
+  std::shared_ptr<const ArenaBlock> bound_arena;
   std::vector<std::byte*> buffers;
-  std::vector<BufferTag> tags;
   std::vector<int64_t> offsets;
   std::vector<ir::ScalarValue> scalars;
-  std::vector<lazy::Memory*> written;  // memories that a run writes, owned by the trace
-  std::vector<lazy::Memory*> inputs;
-  std::vector<lazy::Memory*> freed_early;  // inputs that nobody could see any more when the capture ended: the graph's own
+  std::atomic<Clock::duration> last_duration{Clock::duration::max()};
+  std::atomic<bool> measures{false};
+  runtime::StepTimes times;
   // Last run, for the order across streams.
   device::StreamQueue* queue = nullptr;
   uint64_t ticket = 0;
 
+  lazy::Memory& memory(ir::BufferId b) {
+    return *trace->memories[b];
+  }
+  bool is_input(ir::BufferId b) const {
+    return trace->graph.buffers[b].kind == ir::BufferKind::kInput;
+  }
+  void bind_memory();
+  void bind_arena(std::shared_ptr<const ArenaBlock> block);
+  void check_inputs() const;
+  void execute(const Run& run);
+  void wait() {
+    if (queue != nullptr) {
+      const lazy::WithoutGil without_gil;
+      queue->wait(ticket);
+    }
+  }
   ~State() {
-    device::free(trace->stream.device_index(), arena);
     device::release_pool(pool);
   }
 };
@@ -40,156 +81,240 @@ Captured::Captured(std::unique_ptr<lazy::Trace> trace, device::PoolId pool) : st
   s.pool = pool;
   device::retain_pool(pool);
   const ir::Graph& graph = s.trace->graph;
-  // A graph is worth compiling: tier auto would only delay it.
-  const auto policy = lazy::tier_policy() == runtime::TierPolicy::kGeneric ? runtime::TierPolicy::kGeneric : runtime::TierPolicy::kCompiled;
-  s.recipe = lazy::recipe_of(*s.trace, policy);
-  s.arena = device::allocate(s.trace->stream.device_index(), static_cast<size_t>(s.recipe->arena_bytes), pool);
-  s.buffers.resize(s.recipe->placements.size());
-  s.tags.resize(s.trace->memories.size());
-  for (size_t b = 0; b < s.trace->memories.size(); ++b) {
-    lazy::Memory* memory = s.trace->memories[b].get();
-    if (graph.buffers[b].kind == ir::BufferKind::kInput) {
-      s.inputs.push_back(memory);
-      if (!memory->observable.load()) {
-        s.freed_early.push_back(memory);
-      }
-    }
-    if (graph.buffers[b].written) {
-      s.written.push_back(memory);
-    }
-  }
   for (const ir::Window& w : graph.windows) {
     s.offsets.push_back(w.offset);
   }
   for (const ir::Scalar& scalar : graph.scalars) {
     s.scalars.push_back(scalar.value);
   }
-  // Outputs get their addresses now and keep them.
-  for (size_t b = 0; b < s.buffers.size(); ++b) {
-    if (s.recipe->placements[b].in_arena) {
-      s.buffers[b] = s.arena.data + s.recipe->placements[b].arena_offset;
-    } else if (b < s.trace->memories.size() && graph.buffers[b].kind == ir::BufferKind::kLocal) {
-      s.trace->memories[b]->bind(pool);
-      s.buffers[b] = s.trace->memories[b]->data;
-    }
+  try {
+    // A graph is worth compiling: tier auto would only delay it.
+    const auto policy =
+        lazy::tier_policy() == runtime::TierPolicy::kGeneric ? runtime::TierPolicy::kGeneric : runtime::TierPolicy::kCompiled;
+    s.recipe = lazy::recipe_of(*s.trace, policy);
+    s.bind_memory();
+  } catch (...) {
+    lazy::drop_capture(*s.trace);
+    throw;
   }
+  enlist(this);
 }
 
 Captured::~Captured() {
-  if (state_->queue != nullptr) {
-    const lazy::WithoutGil without_gil;
-    state_->queue->wait(state_->ticket);
+  strike(this);
+  state_->wait();
+}
+
+// Outputs get their addresses now and keep them. Inputs are looked up at each run.
+void Captured::State::bind_memory() {
+  arena = PoolArena::of(pool);
+  arena->reserve(static_cast<size_t>(recipe->arena_bytes));
+  buffers.resize(recipe->placements.size());
+  for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
+    if (is_input(b)) {
+      inputs.push_back(b);
+    } else if (!recipe->placements[b].in_arena) {
+      memory(b).bind(pool);
+      buffers[b] = memory(b).data;
+    }
+    // An input that nobody could see any more when the capture ended is the graph's own, as is the memory of its pool.
+    own.push_back(!is_input(b) || !memory(b).observable.load() || memory(b).pool() == pool);
+  }
+}
+
+void Captured::State::bind_arena(std::shared_ptr<const ArenaBlock> block) {
+  for (ir::BufferId b = 0; b < buffers.size(); ++b) {
+    if (recipe->placements[b].in_arena) {
+      buffers[b] = block->block.data + recipe->placements[b].arena_offset;
+    }
+  }
+  bound_arena = std::move(block);
+}
+
+void Captured::State::check_inputs() const {
+  for (ir::BufferId b : inputs) {
+    const lazy::Memory& memory = *trace->memories[b];
+    TORCH_CHECK(own[b] || memory.observable.load(std::memory_order_relaxed), "[HPUGraph] replay: an input of the graph (", memory.nbytes,
+                " bytes) was freed or resized after the capture. Keep captured inputs and parameters alive, and fill them with copy_(); or"
+                " rebind() them.");
+  }
+}
+
+void Captured::State::execute(const Run& run) {
+  if (run.arena != bound_arena) {
+    bind_arena(run.arena);
+  }
+  for (const auto& [id, values] : run.draws) {
+    scalars[id].i = values.first;
+    scalars[id + 1].i = values.second;
+  }
+  for (ir::BufferId b : inputs) {
+    memory(b).bind();
+    if (memory(b).failure && !trace->defined_first[b]) {
+      std::rethrow_exception(memory(b).failure->error);
+    }
+    buffers[b] = memory(b).data;
+  }
+  runtime::run(*recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data()}, measures ? &times : nullptr);
+  for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
+    if (memory(b).failure && (trace->defined_first[b] || !is_input(b))) {
+      memory(b).failure = nullptr;  // of an earlier run
+    }
   }
 }
 
 void Captured::replay(c10::Stream stream) {
   State& s = *state_;
-  for (const lazy::Memory* memory : s.inputs) {
-    TORCH_CHECK(memory->observable.load(std::memory_order_relaxed) ||
-                    std::find(s.freed_early.begin(), s.freed_early.end(), memory) != s.freed_early.end(),
-                "[HPUGraph] replay: an input of the graph (", memory->nbytes,
-                " bytes) was freed or resized after the capture. Keep captured"
-                " inputs and parameters alive, and fill them with copy_().");
-  }
+  s.check_inputs();
   count(Counter::kGraphReplays);
-  std::vector<std::pair<ir::ScalarId, std::pair<int64_t, int64_t>>> draws;
+  Run run;
   for (const lazy::RandomDraw& draw : s.trace->draws) {
     auto* philox = device::philox(draw.generator);
-    draws.push_back({draw.first, {static_cast<int64_t>(philox->current_seed()), static_cast<int64_t>(philox->reserve(draw.blocks))}});
+    run.draws.push_back({draw.first, {static_cast<int64_t>(philox->current_seed()), static_cast<int64_t>(philox->reserve(draw.blocks))}});
   }
-  const lazy::Lock lock = lazy::lock_recording();
-  lazy::flush_locked(lock, stream, "replay", /*wake=*/false);
+  run.arena = s.arena->block();
   device::StreamQueue& queue = device::queue_of(stream);
-  std::vector<std::pair<device::StreamQueue*, uint64_t>> waits;
-  for (const lazy::MemoryPtr& memory : s.trace->memories) {
-    if (memory->trace != nullptr) {  // another stream has recorded work on it
-      lazy::flush_locked(lock, memory->trace->stream, "replay", /*wake=*/true);
+  bool runs_here = false;
+  uint64_t ticket = 0;
+  {
+    const lazy::Lock lock = lazy::lock_recording();
+    lazy::flush_locked(lock, stream, "replay", /*wake=*/false);
+    const auto wait_for = [&](device::StreamQueue* other, uint64_t other_ticket) {
+      if (other != nullptr && other != &queue && other_ticket > other->finished_ticket()) {
+        run.waits.emplace_back(other, other_ticket);
+      }
+    };
+    for (ir::BufferId b = 0; b < s.trace->memories.size(); ++b) {
+      lazy::Memory& memory = s.memory(b);
+      if (memory.trace != nullptr) {  // another stream has recorded work on it
+        lazy::flush_locked(lock, memory.trace->stream, "replay", /*wake=*/true);
+      }
+      wait_for(memory.queue, memory.last_use);
+      if (s.trace->graph.buffers[b].written) {
+        memory.version.fetch_add(1, std::memory_order_relaxed);
+      }
     }
-    if (memory->queue != nullptr && memory->queue != &queue && memory->last_use > memory->queue->finished_ticket()) {
-      waits.emplace_back(memory->queue, memory->last_use);
-    }
-  }
-  if (s.queue != nullptr && s.queue != &queue) {
-    waits.emplace_back(s.queue, s.ticket);
-  }
-  for (lazy::Memory* memory : s.written) {
-    memory->version.fetch_add(1, std::memory_order_relaxed);
-  }
-  const uint64_t ticket = queue.enqueue(
-      [state = state_, stream, waits = std::move(waits), draws = std::move(draws)] {
-        State& s = *state;
-        for (const auto& [source, t] : waits) {
-          source->wait(t);
-        }
-        for (const auto& [id, values] : draws) {
-          s.scalars[id].i = values.first;
-          s.scalars[id + 1].i = values.second;
-        }
-        try {
-          for (size_t b = 0; b < s.trace->memories.size(); ++b) {
-            lazy::Memory& memory = *s.trace->memories[b];
-            if (s.trace->graph.buffers[b].kind == ir::BufferKind::kInput) {
-              memory.bind();
-              if (memory.failure && !s.trace->defined_first[b]) {
-                std::rethrow_exception(memory.failure->error);
-              }
-              s.buffers[b] = memory.data;
-            }
-            if (!memory.escaped.load(std::memory_order_relaxed)) {
-              s.tags[b] = {memory.id, memory.version.load(std::memory_order_relaxed)};
-            } else {
-              s.tags[b] = {};
-            }
+    wait_for(s.queue, s.ticket);
+    wait_for(s.arena->queue, s.arena->ticket);
+    s.trace->tag(run.tags);
+    runs_here = run.waits.empty() && queue.idle() && s.last_duration.load(std::memory_order_relaxed) < kInline;
+    ticket = queue.enqueue(
+        [state = state_, stream, run = std::move(run)] {
+          for (const auto& [source, t] : run.waits) {
+            source->wait(t);
           }
-          runtime::run(*s.recipe, {s.buffers.data(), s.offsets.data(), s.scalars.data(), s.tags.data()});
-        } catch (...) {
-          lazy::keep_failure(stream, s.written, std::current_exception());
-        }
-      },
-      /*wake=*/true);
-  for (const lazy::MemoryPtr& memory : s.trace->memories) {
-    memory->queue = &queue;
-    memory->last_use = ticket;
-    memory->produced = true;
+          const auto start = Clock::now();
+          try {
+            state->execute(run);
+          } catch (...) {
+            std::vector<lazy::Memory*> written;
+            for (ir::BufferId b = 0; b < state->trace->memories.size(); ++b) {
+              if (state->trace->graph.buffers[b].written) {
+                written.push_back(&state->memory(b));
+              }
+            }
+            lazy::keep_failure(stream, written, std::current_exception());
+          }
+          state->last_duration.store(Clock::now() - start, std::memory_order_relaxed);
+        },
+        /*wake=*/!runs_here);
+    for (const lazy::MemoryPtr& memory : s.trace->memories) {
+      memory->queue = &queue;
+      memory->last_use = ticket;
+      memory->produced = true;
+    }
+    s.queue = s.arena->queue = &queue;
+    s.ticket = s.arena->ticket = ticket;
   }
-  s.queue = &queue;
-  s.ticket = ticket;
+  if (runs_here) {
+    const lazy::WithoutGil without_gil;
+    queue.wait(ticket);
+  }
+}
+
+void Captured::rebind(const at::Tensor& captured, const at::Tensor& replacement) {
+  State& s = *state_;
+  s.wait();  // queued runs still use the old one
+  TORCH_CHECK(replacement.device() == captured.device() && replacement.dtype() == captured.dtype() &&
+                  replacement.sizes().equals(captured.sizes()) && replacement.strides().equals(captured.strides()) &&
+                  replacement.storage_offset() == captured.storage_offset(),
+              "[HPUGraph] rebind: the replacement must have the captured tensor's device, dtype, sizes, strides and offset; got ",
+              replacement.toString(), replacement.sizes(), ", expected ", captured.toString(), captured.sizes());
+  const lazy::Lock lock = lazy::lock_recording();
+  const size_t b = index_of(captured);
+  TORCH_CHECK(b < s.trace->memories.size() && s.is_input(static_cast<ir::BufferId>(b)),
+              "[HPUGraph] rebind: the tensor is no input of this graph");
+  lazy::Memory* from = memory_of(captured);
+  lazy::Memory* to = memory_of(replacement);
+  if (from == to) {
+    return;
+  }
+  TORCH_CHECK(buffer_of(replacement) == nullptr, "[HPUGraph] rebind: the replacement's storage is used by the graph already");
+  TORCH_CHECK(to->nbytes >= from->nbytes, "[HPUGraph] rebind: the replacement's storage has ", to->nbytes, " bytes, expected at least ",
+              from->nbytes);
+  s.own[b] = false;
+  s.trace->memories[b] = lazy::MemoryPtr::reclaim_copy(to);
+}
+
+size_t Captured::index_of(const at::Tensor& tensor) const {
+  const auto& memories = trace().memories;
+  const lazy::Memory* memory = memory_of(tensor);
+  return static_cast<size_t>(std::find_if(memories.begin(), memories.end(), [&](const lazy::MemoryPtr& m) { return m.get() == memory; }) -
+                             memories.begin());
+}
+
+const ir::Buffer* Captured::buffer_of(const at::Tensor& tensor) const {
+  const size_t b = index_of(tensor);
+  return b < trace().memories.size() ? &trace().graph.buffers[b] : nullptr;
+}
+
+void Captured::measure() {
+  state_->measures = true;
+}
+
+std::vector<Captured::StepReport> Captured::steps() const {
+  state_->wait();
+  std::vector<StepReport> reports;
+  for (size_t i = 0; i < recipe().steps.size(); ++i) {
+    StepReport report{recipe().steps[i]->name(), recipe().steps[i]->kind()};
+    if (i < state_->times.seconds.size()) {
+      report.runs = state_->times.runs;
+      report.seconds = state_->times.seconds[i];
+    }
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+const lazy::Trace& Captured::trace() const {
+  return *state_->trace;
+}
+
+device::PoolId Captured::pool() const {
+  return state_->pool;
+}
+
+const Recipe& Captured::recipe() const {
+  return *state_->recipe;
 }
 
 std::map<std::string, int64_t> Captured::statistics() const {
-  const State& s = *state_;
-  std::map<std::string, int64_t> map{{"arena", s.recipe->arena_bytes},
-                                     {"steps", static_cast<int64_t>(s.recipe->steps.size())},
+  std::map<std::string, int64_t> map{{"arena", recipe().arena_bytes},
+                                     {"steps", static_cast<int64_t>(recipe().steps.size())},
                                      {"kernels", 0},
                                      {"library_calls", 0},
                                      {"extern_calls", 0},
                                      {"inputs", 0},
                                      {"outputs", 0}};
-  for (const auto& step : s.recipe->steps) {
+  for (const auto& step : recipe().steps) {
     ++map[step->kind() == StepKind::kKernel ? "kernels" : step->kind() == StepKind::kLibrary ? "library_calls" : "extern_calls"];
   }
-  for (size_t b = 0; b < s.trace->memories.size(); ++b) {
-    if (!s.recipe->placements[b].in_arena) {
-      map[s.trace->graph.buffers[b].kind == ir::BufferKind::kInput ? "inputs" : "outputs"] +=
-          static_cast<int64_t>(s.trace->memories[b]->nbytes);
+  for (ir::BufferId b = 0; b < trace().memories.size(); ++b) {
+    if (!recipe().placements[b].in_arena) {
+      map[state_->is_input(b) ? "inputs" : "outputs"] += static_cast<int64_t>(trace().memories[b]->nbytes);
     }
   }
   return map;
-}
-
-std::string Captured::text() const {
-  std::ostringstream out;
-  char id[16];
-  std::snprintf(id, sizeof id, "%08x", static_cast<unsigned>(state_->recipe->id));
-  out << "graph " << id << '\n';
-  for (const auto& [name, n] : statistics()) {
-    out << "  " << name << ": " << n << '\n';
-  }
-  for (const auto& step : state_->recipe->steps) {
-    out << "  " << step->name() << '\n';
-  }
-  out << "\nrecorded:\n" << ir::to_string(state_->trace->graph) << "\ncompiled:\n" << state_->recipe->text;
-  return out.str();
 }
 
 }  // namespace torch_hpu::graph

@@ -1,11 +1,13 @@
 // A closed capture, compiled and bound for ever: replaying it is a loop over its steps.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Stream.h>
 
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "csrc/lazy/trace.h"
 #include "csrc/recipe/recipe.h"
@@ -14,17 +16,41 @@ namespace torch_hpu::graph {
 
 class Captured {
  public:
-  // Compiles the trace and gives its outputs and arena memory of `pool`.
+  // Compiles the trace and gives its outputs and arena memory of `pool`. On failure the capture is dropped (its tensors are failed).
   Captured(std::unique_ptr<lazy::Trace> trace, device::PoolId pool);
-  ~Captured();
+  ~Captured();  // waits for queued runs
 
   // Puts one run into the queue of `stream`, after everything recorded there.
   void replay(c10::Stream stream);
 
-  std::string text() const;
+  // From now on `replacement` stands for the input `captured`: same dtype, sizes, strides and offset.
+  void rebind(const at::Tensor& captured, const at::Tensor& replacement);
+
+  // The buffer that stands for the tensor's storage; null when the graph does not use it.
+  const ir::Buffer* buffer_of(const at::Tensor& tensor) const;
+
+  // From now on runs measure their steps.
+  void measure();
+
+  // What one step of the recipe did.
+  struct StepReport {
+    std::string name;
+    StepKind kind;
+    uint64_t runs = 0;
+    double seconds = 0;
+  };
+  std::vector<StepReport> steps() const;
+
+  const lazy::Trace& trace() const;
+  device::PoolId pool() const;
+  const Recipe& recipe() const;
+  // Bytes: "arena" (what its scratch needs; shared within a pool), "outputs", "inputs". Counts: "steps", "kernels", "library_calls",
+  // "extern_calls".
   std::map<std::string, int64_t> statistics() const;
 
  private:
+  size_t index_of(const at::Tensor& tensor) const;  // its buffer; one past the last when it has none
+
   struct State;  // shared with queued runs
   std::shared_ptr<State> state_;
 };

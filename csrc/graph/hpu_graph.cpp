@@ -2,13 +2,11 @@
 
 #include <fstream>
 
-#include <ATen/ops/empty_strided.h>
-#include <c10/core/GradMode.h>
-
 #include "csrc/device/device.h"
+#include "csrc/device/generator.h"
 #include "csrc/graph/captured.h"
+#include "csrc/graph/report.h"
 #include "csrc/lazy/capture.h"
-#include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
 
 namespace torch_hpu {
@@ -28,60 +26,88 @@ bool is_current_stream_capturing() {
   return lazy::capturing(this_stream());
 }
 
-HPUGraph::HPUGraph() : stream_(device::default_stream(0)) {}
+std::string graph_table() {
+  return graph::table();
+}
+
+HPUGraph::HPUGraph() = default;
 
 HPUGraph::~HPUGraph() {
-  capture_abort();
   reset();
 }
 
-void HPUGraph::capture_begin(GraphPool pool, bool execute) {
+void HPUGraph::capture_begin(GraphPool pool, CaptureMode mode, bool execute) {
   TORCH_CHECK(captured_ == nullptr, "[HPUGraph] capture_begin: this graph holds a capture already; reset() it first");
-  TORCH_CHECK(!capturing_, "[HPUGraph] capture_begin: this graph is being captured already");
-  stream_ = this_stream();
-  lazy::begin_capture(stream_);
-  capturing_ = true;
+  TORCH_CHECK(session_ == nullptr, "[HPUGraph] capture_begin: this graph is being captured already");
+  session_ = std::make_unique<lazy::CaptureSession>(
+      this_stream(), mode == CaptureMode::kRelaxed ? lazy::HostAccess::kRelaxed : lazy::HostAccess::kForbidden);
   execute_ = execute;
-  owns_pool_ = pool == GraphPool{0, 0};
-  pool_ = owns_pool_ ? graph_pool_handle() : pool;
+  pool_ = pool == GraphPool{0, 0} ? graph_pool_handle() : pool;
+  device::retain_pool(pool_);
 }
 
 void HPUGraph::capture_end() {
-  TORCH_CHECK(capturing_, "[HPUGraph] capture_end: no capture is open; call capture_begin() first");
-  TORCH_CHECK(this_stream() == stream_, "[HPUGraph] capture_end: the current stream is not the one that capture_begin() was called on");
-  capturing_ = false;
-  captured_ = std::make_unique<graph::Captured>(lazy::end_capture(stream_), pool_);
+  TORCH_CHECK(session_ != nullptr, "[HPUGraph] capture_end: no capture is open; call capture_begin() first");
+  TORCH_CHECK(this_stream() == session_->stream(),
+              "[HPUGraph] capture_end: the current stream is not the one that capture_begin() was called on");
+  std::unique_ptr<lazy::Trace> trace = session_->end();
+  session_ = nullptr;
+  try {
+    captured_ = std::make_unique<graph::Captured>(std::move(trace), pool_);
+  } catch (...) {
+    release_pool();
+    throw;
+  }
   count(Counter::kGraphCaptures);
+  if (debug_) {
+    captured_->measure();
+  }
   if (execute_) {
     replay();
   }
 }
 
 void HPUGraph::capture_abort() noexcept {
-  if (capturing_) {
-    capturing_ = false;
-    lazy::abort_capture(stream_);
-    reset();
+  if (session_ != nullptr) {
+    session_ = nullptr;
+    release_pool();
   }
 }
 
-void HPUGraph::replay() {
-  TORCH_CHECK(captured_ != nullptr, "[HPUGraph] replay: nothing is captured; capture the graph first");
-  TORCH_CHECK(!lazy::capturing(this_stream()), "[HPUGraph] replay: the current stream is being captured; graphs cannot be nested");
-  captured_->replay(this_stream());
+void HPUGraph::release_pool() noexcept {
+  if (pool_ != GraphPool{0, 0}) {
+    device::release_pool(pool_);
+    pool_ = {0, 0};
+  }
 }
 
 void HPUGraph::reset() {
+  capture_abort();
   captured_.reset();
-  if (owns_pool_) {
-    device::release_pool(pool_);
-    owns_pool_ = false;
+  release_pool();
+}
+
+const graph::Captured& HPUGraph::checked(const char* what) const {
+  TORCH_CHECK(captured_ != nullptr, "[HPUGraph] ", what, ": nothing is captured; capture the graph first");
+  return *captured_;
+}
+
+void HPUGraph::replay() {
+  checked("replay");
+  TORCH_CHECK(!is_current_stream_capturing(), "[HPUGraph] replay: the current stream is being captured; graphs cannot be nested");
+  captured_->replay(this_stream());
+}
+
+void HPUGraph::rebind(const at::Tensor& captured, const at::Tensor& replacement) {
+  checked("rebind");
+  for (const at::Tensor* t : {&captured, &replacement}) {
+    TORCH_CHECK(t->defined() && t->device().type() == c10::DeviceType::PrivateUse1, "[HPUGraph] rebind: expected tensors on hpu");
   }
-  pool_ = {0, 0};
+  captured_->rebind(captured, replacement);
 }
 
 GraphPool HPUGraph::pool() const {
-  TORCH_CHECK(capturing_ || captured_ != nullptr, "[HPUGraph] pool: nothing is captured");
+  TORCH_CHECK(pool_ != GraphPool({0, 0}), "[HPUGraph] pool: nothing is captured");
   return pool_;
 }
 
@@ -89,20 +115,45 @@ bool HPUGraph::captured() const {
   return captured_ != nullptr;
 }
 
+bool HPUGraph::uses(const at::Tensor& tensor) const {
+  return checked("uses").buffer_of(tensor) != nullptr;
+}
+
+bool HPUGraph::writes(const at::Tensor& tensor) const {
+  const ir::Buffer* buffer = checked("writes").buffer_of(tensor);
+  return buffer != nullptr && buffer->written;
+}
+
+void HPUGraph::register_generator_state(const at::Generator& generator) {
+  device::philox(generator);
+}
+
+void HPUGraph::enable_debug_mode() {
+  debug_ = true;
+  if (captured_ != nullptr) {
+    captured_->measure();
+  }
+}
+
 void HPUGraph::debug_dump(const std::string& path) const {
-  TORCH_CHECK(captured_ != nullptr, "[HPUGraph] debug_dump: nothing is captured");
+  const graph::Captured& captured = checked("debug_dump");
   std::ofstream out(path);
-  out << captured_->text();
+  out << (path.ends_with(".dot") ? graph::as_dot(captured) : path.ends_with(".json") ? graph::as_json(captured) : graph::as_text(captured));
+  out.close();
   TORCH_CHECK(out.good(), "[HPUGraph] debug_dump: cannot write ", path);
 }
 
 std::map<std::string, int64_t> HPUGraph::statistics() const {
-  TORCH_CHECK(captured_ != nullptr, "[HPUGraph] statistics: nothing is captured");
-  return captured_->statistics();
+  return checked("statistics").statistics();
 }
 
-HPUGraphCapture::HPUGraphCapture(HPUGraph& graph, GraphPool pool, bool execute) : graph_(graph), exceptions_(std::uncaught_exceptions()) {
-  graph_.capture_begin(pool, execute);
+std::string HPUGraph::difference(const HPUGraph& other) const {
+  return graph::difference(checked("difference"), other.checked("difference"));
+}
+
+HPUGraphCapture::HPUGraphCapture(HPUGraph& graph, GraphPool pool, CaptureMode mode, bool execute)
+    : graph_(graph), exceptions_(std::uncaught_exceptions()) {
+  graph_.capture_begin(pool, mode, execute);
 }
 
 HPUGraphCapture::~HPUGraphCapture() noexcept(false) {
@@ -111,76 +162,6 @@ HPUGraphCapture::~HPUGraphCapture() noexcept(false) {
   } else {
     graph_.capture_end();
   }
-}
-
-struct GraphedCallable::Entry {
-  std::vector<at::Tensor> inputs;  // static
-  std::vector<at::Tensor> outputs;
-  HPUGraph graph;
-
-  bool fits(const std::vector<at::Tensor>& given) const {
-    if (given.size() != inputs.size()) {
-      return false;
-    }
-    for (size_t i = 0; i < given.size(); ++i) {
-      if (given[i].dtype() != inputs[i].dtype() || !given[i].sizes().equals(inputs[i].sizes()) ||
-          !given[i].strides().equals(inputs[i].strides())) {
-        return false;
-      }
-    }
-    return true;
-  }
-};
-
-GraphedCallable::GraphedCallable(Function function, size_t max_graphs)
-    : function_(std::move(function)), max_graphs_(std::max<size_t>(1, max_graphs)) {}
-
-GraphedCallable::~GraphedCallable() = default;
-
-std::vector<at::Tensor> GraphedCallable::operator()(const std::vector<at::Tensor>& inputs) {
-  const c10::AutoGradMode no_grad(false);
-  for (const at::Tensor& t : inputs) {
-    TORCH_CHECK(t.defined() && t.device().type() == c10::DeviceType::PrivateUse1,
-                "[wrap_in_hpu_graph] expected inputs on hpu; move them with .to(torch_hpu::kDevice)");
-  }
-  auto it = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->fits(inputs); });
-  if (it == entries_.end()) {
-    auto entry = std::make_unique<Entry>();
-    for (const at::Tensor& t : inputs) {
-      entry->inputs.push_back(at::empty_strided(t.sizes(), t.strides(), t.options()).copy_(t));
-    }
-    {
-      const HPUGraphCapture capture(entry->graph);
-      entry->outputs = function_(entry->inputs);
-    }
-    entries_.insert(entries_.begin(), std::move(entry));
-    if (entries_.size() > max_graphs_) {
-      entries_.pop_back();
-    }
-  } else {
-    std::rotate(entries_.begin(), it, it + 1);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      entries_[0]->inputs[i].copy_(inputs[i]);
-    }
-  }
-  entries_[0]->graph.replay();
-  std::vector<at::Tensor> results;
-  for (const at::Tensor& t : entries_[0]->outputs) {
-    results.push_back(t.clone());
-  }
-  return results;
-}
-
-at::Tensor GraphedCallable::operator()(const at::Tensor& input) {
-  return (*this)(std::vector<at::Tensor>{input}).at(0);
-}
-
-size_t GraphedCallable::graphs() const {
-  return entries_.size();
-}
-
-void GraphedCallable::clear() {
-  entries_.clear();
 }
 
 }  // namespace torch_hpu

@@ -55,7 +55,7 @@ void donate(const Trace& trace, const Recipe& recipe) {
   }
 }
 
-void execute(Trace& trace, runtime::TierPolicy policy) {
+void execute(Trace& trace, const std::vector<BufferTag>& tags, runtime::TierPolicy policy) {
   const ir::Graph& graph = trace.graph;
   for (size_t b = 0; b < trace.memories.size(); ++b) {
     Memory& memory = *trace.memories[b];
@@ -70,7 +70,6 @@ void execute(Trace& trace, runtime::TierPolicy policy) {
   const Arena arena(trace.stream.device_index(), static_cast<size_t>(recipe->arena_bytes));
   donate(trace, *recipe);
   std::vector<std::byte*> buffers(recipe->placements.size());
-  std::vector<BufferTag> tags(trace.memories.size());
   for (size_t b = 0; b < buffers.size(); ++b) {
     if (recipe->placements[b].in_arena) {
       buffers[b] = arena.data() + recipe->placements[b].arena_offset;
@@ -78,9 +77,6 @@ void execute(Trace& trace, runtime::TierPolicy policy) {
       Memory& memory = *trace.memories[b];
       memory.bind();
       buffers[b] = memory.data;
-      if (!memory.escaped.load(std::memory_order_relaxed)) {
-        tags[b] = {memory.id, memory.version.load(std::memory_order_relaxed)};
-      }
     }
   }
   std::vector<int64_t> offsets(graph.windows.size());
@@ -94,13 +90,13 @@ void execute(Trace& trace, runtime::TierPolicy policy) {
   runtime::run(*recipe, {buffers.data(), offsets.data(), scalars.data(), tags.data()});
 }
 
-void run_task(Trace& trace, const std::vector<Wait>& waits, runtime::TierPolicy policy) {
+void run_task(Trace& trace, const std::vector<BufferTag>& tags, const std::vector<Wait>& waits, runtime::TierPolicy policy) {
   for (const Wait& w : waits) {
     w.queue->wait(w.ticket);
   }
   try {
     Span span("recipe");
-    execute(trace, policy);
+    execute(trace, tags, policy);
     for (size_t b = 0; b < trace.memories.size(); ++b) {
       if (trace.defined_first[b]) {
         trace.memories[b]->failure = nullptr;
@@ -165,8 +161,11 @@ void launch(const Lock&, std::unique_ptr<Trace> trace, runtime::TierPolicy polic
       waits.push_back({memory->queue, memory->last_use});
     }
   }
+  std::vector<BufferTag> tags;
+  trace->tag(tags);
   std::shared_ptr<Trace> shared = std::move(trace);
-  const uint64_t ticket = queue.enqueue([shared, waits = std::move(waits), policy] { run_task(*shared, waits, policy); }, wake);
+  const uint64_t ticket =
+      queue.enqueue([shared, tags = std::move(tags), waits = std::move(waits), policy] { run_task(*shared, tags, waits, policy); }, wake);
   for (size_t b = 0; b < shared->memories.size(); ++b) {
     Memory& memory = *shared->memories[b];
     memory.trace = nullptr;

@@ -34,6 +34,10 @@ c10::DataPtr data_ptr_over(void* address, MemoryPtr memory) {
 
 }  // namespace
 
+uint64_t next_memory_id() {
+  return next_id.load(std::memory_order_relaxed);
+}
+
 Memory::Memory(c10::DeviceIndex device, size_t nbytes)
     : device(device), id(next_id.fetch_add(1, std::memory_order_relaxed)), nbytes(nbytes) {}
 
@@ -114,8 +118,8 @@ Memory* memory_of(c10::StorageImpl* storage) {
 void materialize(c10::StorageImpl* storage) {
   Memory* memory = memory_of(storage);
   auto keep = MemoryPtr::reclaim_copy(memory);
-  memory->escaped.store(true, std::memory_order_relaxed);
   make_ready(memory, "data_ptr");
+  memory->escaped.store(true, std::memory_order_relaxed);
   // The same context, now with the address that is real.
   c10::DataPtr& pointer = storage->_mutable_data_ptr_no_checks();
   const c10::Device device = pointer.device();

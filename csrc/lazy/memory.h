@@ -71,6 +71,10 @@ struct Memory : c10::intrusive_ptr_target {
   // Takes over the block of `from`, which nobody will read or write as its own again. False, and nothing done, when this memory has an address
   // already or `from` has no block of its own from the ordinary pool.
   bool take_block(Memory& from);
+  // The pool that its block came from; (0, 0): the ordinary one, or none yet.
+  device::PoolId pool() const {
+    return pool_;
+  }
 
  private:
   device::Block block_;
@@ -79,6 +83,9 @@ struct Memory : c10::intrusive_ptr_target {
 };
 
 using MemoryPtr = c10::intrusive_ptr<Memory>;
+
+// The id that the next memory will get.
+uint64_t next_memory_id();
 
 // A storage of `nbytes` undefined bytes, pending.
 c10::Storage make_storage(c10::DeviceIndex device, size_t nbytes);

@@ -9,6 +9,7 @@
 #include "csrc/device/generator.h"
 #include "csrc/ir/op_registry.h"
 #include "csrc/ir/relation.h"
+#include "csrc/lazy/capture.h"
 #include "csrc/lazy/state.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
@@ -23,16 +24,21 @@ void push_geometry(Words& words, const ir::Window& w) {
   words.insert(words.end(), w.strides.begin(), w.strides.end());
 }
 
-// The trace that takes a call: the current stream's, unless an operand is a value of a running capture. Then the call is part
-// of that capture, whatever stream it was made on (AccumulateGrad runs on the stream of its first use).
-Trace& select_trace(const Lock& lock, const Call& call, c10::DeviceIndex device) {
+// The running capture that has an operand of the call among its values, if any. Then the call is part of that capture, whatever stream it was
+// made on.
+Trace* capture_of_operands(const Lock&, const Call& call) {
   for (c10::StorageImpl* storage : call.storages) {
     const Memory* memory = memory_of(storage);
-    if (memory->trace != nullptr && memory->trace->capturing) {
-      return *memory->trace;
+    if (memory->trace != nullptr && memory->trace->capturing()) {
+      return memory->trace;
     }
   }
-  return open_trace(lock, device::current_stream(device));
+  return nullptr;
+}
+
+Trace& select_trace(const Lock& lock, const Call& call, c10::DeviceIndex device) {
+  Trace* trace = capture_of_operands(lock, call);
+  return trace != nullptr ? *trace : open_trace(lock, device::current_stream(device));
 }
 
 // Random ops use at most one Philox block per element of what they fill.
@@ -89,7 +95,9 @@ class Recording {
       }
       if (writes) {
         g.buffers[w.buffer].written = true;
-        memory->version.fetch_add(1, std::memory_order_relaxed);
+        if (!trace_->capturing()) {  // a capture writes when it is replayed
+          memory->version.fetch_add(1, std::memory_order_relaxed);
+        }
       }
       trace_->words.push_back(w.buffer);
       if (g.buffers[w.buffer].kind == ir::BufferKind::kLocal) {
@@ -182,10 +190,10 @@ class Recording {
     node_->rng = static_cast<ir::ScalarId>(g.scalars.size());
     ir::Scalar seed, offset;
     seed.value.i = static_cast<int64_t>(philox->current_seed());
-    offset.value.i = trace_->capturing ? 0 : static_cast<int64_t>(philox->reserve(blocks));
+    offset.value.i = trace_->capturing() ? 0 : static_cast<int64_t>(philox->reserve(blocks));
     g.scalars.push_back(seed);
     g.scalars.push_back(offset);
-    if (trace_->capturing) {
+    if (trace_->capturing()) {
       trace_->draws.push_back({node_->rng, generator, blocks});
     }
   }
@@ -193,7 +201,7 @@ class Recording {
   // Counts, and flushes when the trace has grown past its limits. In eager mode the op runs now.
   void finish() {
     count(Counter::kRecordedOps);
-    if (trace_->capturing) {
+    if (trace_->capturing()) {
       return;
     }
     const c10::Stream stream = trace_->stream;
@@ -227,7 +235,8 @@ class Recording {
     if (memory->trace == nullptr || memory->trace == trace_) {
       return;
     }
-    forbid_in_capture(memory, "another capture's use of a tensor");
+    TORCH_CHECK(!memory->trace->capturing(), "[", call_.op->name,
+                "] one of its tensors was made in a capture that is still running on another stream; it has no value before a replay");
     flush_locked(lock_, memory->trace->stream, "another stream", /*wake=*/true);
   }
 
@@ -296,6 +305,18 @@ std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> 
   }
   recording.complete(metas, {}, fresh);
   return fresh;
+}
+
+bool records_into_capture(const Call& call, c10::DeviceIndex device) {
+  if (capture_count().load(std::memory_order_relaxed) == 0) {
+    return false;
+  }
+  const Lock lock = lock_recording();
+  const Trace* trace = capture_of_operands(lock, call);
+  if (trace == nullptr) {
+    trace = find_open_trace(lock, device::current_stream(device));
+  }
+  return trace != nullptr && trace->capturing();
 }
 
 void record_copy(const at::Tensor& dst, const at::Tensor& src) {

@@ -27,6 +27,9 @@ std::vector<at::Tensor> record(Call& call, const Metas& metas, c10::ArrayRef<Des
 // Records a call that writes `mutated` (windows of the call) itself, and returns fresh tensors with these metas.
 std::vector<at::Tensor> record_mutating(Call& call, c10::ArrayRef<ir::WindowId> mutated, const Metas& metas, c10::DeviceIndex device);
 
+// Whether the call would become part of a capture.
+bool records_into_capture(const Call& call, c10::DeviceIndex device);
+
 // dst.copy_(src): both on hpu, src already expanded to dst's sizes.
 void record_copy(const at::Tensor& dst, const at::Tensor& src);
 

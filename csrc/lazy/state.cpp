@@ -20,6 +20,10 @@ State& state() {
 
 thread_local int eager_scope = -1;  // -1: no scope
 
+bool contains(const std::vector<c10::Stream>& streams, c10::Stream stream) {
+  return std::find(streams.begin(), streams.end(), stream) != streams.end();
+}
+
 }  // namespace
 
 Lock lock_recording() {
@@ -28,7 +32,16 @@ Lock lock_recording() {
 
 Trace* find_open_trace(const Lock&, c10::Stream stream) {
   for (auto& trace : state().traces) {
-    if (trace->stream == stream) {
+    if (trace->stream == stream || (trace->capturing() && contains(trace->capture->joined, stream))) {
+      return trace.get();
+    }
+  }
+  return nullptr;
+}
+
+Trace* find_capture(const Lock&, uint64_t id) {
+  for (auto& trace : state().traces) {
+    if (trace->capturing() && trace->capture->id == id) {
       return trace.get();
     }
   }

@@ -17,9 +17,10 @@ namespace torch_hpu::lazy {
 using Lock = std::unique_lock<std::mutex>;
 Lock lock_recording();
 
-// The stream's open trace; made on first use. The reference is valid until the trace is flushed.
+// The stream's open trace, or the capture that the stream has joined; made on first use. The reference is valid until the trace is flushed.
 Trace& open_trace(const Lock&, c10::Stream stream);
 Trace* find_open_trace(const Lock&, c10::Stream stream);
+Trace* find_capture(const Lock&, uint64_t id);
 // Takes the stream's open trace away (its memories still name it).
 std::unique_ptr<Trace> detach_trace(const Lock&, c10::Stream stream);
 std::vector<c10::Stream> streams_with_traces(const Lock&, c10::DeviceIndex device);

@@ -26,6 +26,13 @@ void throw_stream_error(c10::Stream stream) {
   }
 }
 
+// The recording lock is not held: finding the user's line takes the GIL.
+[[noreturn]] void throw_host_in_capture(const std::string& what) {
+  const std::string line = gil_hooks.user_line ? gil_hooks.user_line() : "";
+  TORCH_CHECK(false, "[", what, "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not exist",
+              " before a replay. Move it out of the captured region.", line.empty() ? "" : " Called at ", line);
+}
+
 }  // namespace
 
 void install_gil_hooks(GilHooks hooks) {
@@ -42,7 +49,7 @@ WithoutGil::~WithoutGil() {
 
 void flush_locked(const Lock& lock, c10::Stream stream, const char* cause, bool wake) {
   Trace* trace = find_open_trace(lock, stream);
-  if (trace == nullptr || trace->capturing) {
+  if (trace == nullptr || trace->capturing()) {
     return;  // in a capture a flush is only a hint: one plan per graph
   }
   std::unique_ptr<Trace> closed = detach_trace(lock, stream);
@@ -73,9 +80,12 @@ void make_ready(Memory* memory, const char* cause) {
   device::StreamQueue* queue = nullptr;
   uint64_t ticket = 0;
   {
-    const Lock lock = lock_recording();
+    Lock lock = lock_recording();
     if (memory->trace != nullptr) {
-      forbid_in_capture(memory, cause);
+      if (memory->trace->capturing()) {
+        lock.unlock();
+        throw_host_in_capture(cause);
+      }
       flush_locked(lock, memory->trace->stream, cause, /*wake=*/false);
     }
     if (!memory->produced) {
@@ -100,7 +110,7 @@ void synchronize(c10::Stream stream, const char* cause) {
   {
     const Lock lock = lock_recording();
     if (Trace* trace = find_open_trace(lock, stream)) {
-      TORCH_CHECK(!trace->capturing, "[hpu] ", cause, " is not allowed while the stream is being captured into an HPU Graph");
+      TORCH_CHECK(!trace->capturing(), "[hpu] ", cause, " is not allowed while the stream is being captured into an HPU Graph");
     }
     flush_locked(lock, stream, cause, /*wake=*/false);
     ticket = queue.last_ticket();
@@ -110,7 +120,8 @@ void synchronize(c10::Stream stream, const char* cause) {
 }
 
 void synchronize_device(c10::DeviceIndex device, const char* cause) {
-  forbid_host_in_capture(cause);
+  TORCH_CHECK(!capturing(device::current_stream(device)), "[hpu] ", cause,
+              " is not allowed while the stream is being captured into an HPU Graph");
   flush_device(device, cause);
   {
     const WithoutGil without_gil;
@@ -121,30 +132,17 @@ void synchronize_device(c10::DeviceIndex device, const char* cause) {
   }
 }
 
-namespace {
-
-[[noreturn]] void throw_host_in_capture(const std::string& what) {
-  TORCH_CHECK(false, "[", what,
-              "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not"
-              " exist before a replay. Move it out of the captured region.");
-}
-
-}  // namespace
-
-void forbid_in_capture(const Memory* memory, const char* what) {
-  if (memory->trace != nullptr && memory->trace->capturing) {
-    throw_host_in_capture(what);
-  }
-}
-
 void forbid_host_in_capture(const std::string& what) {
   if (capture_count().load(std::memory_order_relaxed) == 0) {
     return;
   }
-  const c10::DeviceIndex device = device::current_device();
-  const Lock lock = lock_recording();
-  const Trace* trace = find_open_trace(lock, device::current_stream(device));
-  if (trace != nullptr && trace->capturing) {
+  bool forbidden = false;
+  {
+    const Lock lock = lock_recording();
+    const Trace* trace = find_open_trace(lock, device::current_stream(device::current_device()));
+    forbidden = trace != nullptr && trace->capturing() && !trace->capture->allows_host;
+  }
+  if (forbidden) {
     throw_host_in_capture(what);
   }
 }

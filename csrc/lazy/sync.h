@@ -22,15 +22,14 @@ void make_ready(Memory* memory, const char* cause);
 void synchronize(c10::Stream stream, const char* cause);
 void synchronize_device(c10::DeviceIndex device, const char* cause);
 
-// Throw when `what` would need the host during a capture: for a value of the capture (the lock is held), and for anything at all
-// on a stream that is capturing.
-void forbid_in_capture(const Memory* memory, const char* what);
+// Throws when the current stream is capturing and `what` needs the host, unless the capture is relaxed.
 void forbid_host_in_capture(const std::string& what);
 
-// Python support: how to give up the GIL around a wait, installed by the extension module.
+// Python support, installed by the extension module: how to give up the GIL around a wait, and where the user's code is.
 struct GilHooks {
   void* (*release)() = nullptr;  // null when the calling thread does not hold it
   void (*acquire)(void*) = nullptr;
+  std::string (*user_line)() = nullptr;  // "file:line" of the innermost frame outside torch; takes the GIL
 };
 void install_gil_hooks(GilHooks hooks);
 class WithoutGil {

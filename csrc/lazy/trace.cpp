@@ -23,8 +23,8 @@ ir::BufferId Trace::buffer_of(Memory* memory, bool first_use_writes) {
   const auto id = static_cast<ir::BufferId>(graph.buffers.size());
   // Undefined bytes that are read stay what they are: an input.
   const bool local = !memory->produced && first_use_writes;
-  if (capturing && !local) {
-    auto [it, added] = captured_inputs.try_emplace(memory, id);
+  if (capturing() && !local) {
+    auto [it, added] = capture->inputs.try_emplace(memory, id);
     if (!added) {
       return it->second;
     }
@@ -46,6 +46,15 @@ void Trace::set_observability() {
   for (size_t b = 0; b < memories.size(); ++b) {
     graph.buffers[b].observable =
         graph.buffers[b].kind == ir::BufferKind::kInput || memories[b]->observable.load(std::memory_order_acquire);
+  }
+}
+
+void Trace::tag(std::vector<BufferTag>& tags) const {
+  tags.resize(memories.size());
+  for (size_t b = 0; b < memories.size(); ++b) {
+    const Memory& memory = *memories[b];
+    tags[b] =
+        memory.escaped.load(std::memory_order_relaxed) ? BufferTag{} : BufferTag{memory.id, memory.version.load(std::memory_order_relaxed)};
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "csrc/ir/graph.h"
 #include "csrc/lazy/memory.h"
+#include "csrc/recipe/recipe.h"
 
 namespace torch_hpu::lazy {
 
@@ -23,6 +24,15 @@ struct RandomDraw {
   uint64_t blocks;
 };
 
+// What makes a trace a capture, see Note [Capture rules] (capture.h).
+struct Capture {
+  uint64_t id;                                             // unique, never 0
+  bool allows_host;                                        // capture_error_mode "relaxed"
+  uint64_t first_memory;                                   // memories with a smaller id existed before
+  std::vector<c10::Stream> joined;                         // other streams that record here
+  std::unordered_map<const Memory*, ir::BufferId> inputs;  // looked up here instead of marked, so that they stay free for everybody else
+};
+
 struct Trace {
   explicit Trace(c10::Stream stream) : stream(stream) {}
 
@@ -31,13 +41,13 @@ struct Trace {
   std::vector<MemoryPtr> memories;  // by BufferId
   std::vector<bool> defined_first;  // by BufferId: its first use overwrites all of it, so older bytes don't matter
   std::vector<RandomDraw> draws;
-  Words words;                // the nodes' part of the key
-  int64_t pending_bytes = 0;  // of local buffers
-  // Belongs to an HPU Graph: never flushed, handed over by end_capture(). What exists already is only looked up here, so that a
-  // capture leaves its inputs free for everybody else; what the capture creates names this trace.
-  bool capturing = false;
-  std::unordered_map<const Memory*, ir::BufferId> captured_inputs;
+  Words words;                       // the nodes' part of the key
+  int64_t pending_bytes = 0;         // of local buffers
+  std::unique_ptr<Capture> capture;  // null: an ordinary trace
 
+  bool capturing() const {
+    return capture != nullptr;
+  }
   bool empty() const {
     return graph.nodes.empty();
   }
@@ -46,6 +56,9 @@ struct Trace {
   // Words that depend on the whole trace: buffers, and how the windows of written inputs lie to each other.
   void finish_key();
   void set_observability();  // snapshot of which local buffers anybody can still read
+  // Which bytes every buffer will hold when what is recorded so far has run; empty tags for escaped memories. The recording lock is held: a
+  // later moment would see the versions of writes that are recorded behind this trace.
+  void tag(std::vector<BufferTag>& tags) const;
 };
 
 }  // namespace torch_hpu::lazy

@@ -9,7 +9,9 @@
 #include <torch_hpu/metrics.h>
 #include <torch_hpu/profile.h>
 #include <torch_hpu/random.h>
+#include <torch_hpu/static_inputs.h>
 
+#include <frameobject.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/pybind.h>
 
@@ -26,10 +28,36 @@ void acquire_gil(void* state) {
   PyEval_RestoreThread(static_cast<PyThreadState*>(state));
 }
 
+// "file:line" of the innermost Python frame of this thread that is not torch's own; empty when there is none.
+std::string user_line() {
+  if (!Py_IsInitialized()) {
+    return "";
+  }
+  const py::gil_scoped_acquire gil;
+  std::string line;
+  auto frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(PyThreadState_Get())));
+  while (frame.ptr() != nullptr) {
+    auto* f = reinterpret_cast<PyFrameObject*>(frame.ptr());
+    const auto code = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetCode(f)));
+    const auto file = code.attr("co_filename").cast<std::string>();
+    if (file.find("/site-packages/torch/") == std::string::npos) {
+      return file + ":" + std::to_string(PyFrame_GetLineNumber(f));
+    }
+    frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(f)));
+  }
+  return "";
+}
+
+// A 0-dim tensor that obeys the type rules of a Python number.
+at::Tensor wrapped_number(const at::Tensor& tensor) {
+  tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return tensor;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
-  install_gil_hooks(&release_gil, &acquire_gil);
+  install_gil_hooks(&release_gil, &acquire_gil, &user_line);
 
   m.def("device_count", &device_count);
   m.def("current_device", &current_device);
@@ -57,15 +85,32 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
 
   m.def("graph_pool_handle", &graph_pool_handle);
   m.def("is_current_stream_capturing", &is_current_stream_capturing);
+  m.def("graph_table", &graph_table);
+  m.def("wrapped_number", &wrapped_number);
+  py::enum_<CaptureMode>(m, "CaptureMode")
+      .value("GLOBAL", CaptureMode::kGlobal)
+      .value("THREAD_LOCAL", CaptureMode::kThreadLocal)
+      .value("RELAXED", CaptureMode::kRelaxed);
   py::class_<HPUGraph>(m, "_HPUGraph")
       .def(py::init<>())
-      .def("capture_begin", &HPUGraph::capture_begin, py::arg("pool") = GraphPool{0, 0}, py::arg("execute") = false)
+      .def("capture_begin", &HPUGraph::capture_begin)
       .def("capture_end", &HPUGraph::capture_end)
       .def("capture_abort", &HPUGraph::capture_abort)
       .def("replay", &HPUGraph::replay)
+      .def("rebind", &HPUGraph::rebind, py::arg("captured"), py::arg("replacement"))
       .def("reset", &HPUGraph::reset)
+      .def("uses", &HPUGraph::uses)
+      .def("register_generator_state", &HPUGraph::register_generator_state)
+      .def("enable_debug_mode", &HPUGraph::enable_debug_mode)
+      .def("difference", &HPUGraph::difference)
       .def("pool", &HPUGraph::pool)
       .def("captured", &HPUGraph::captured)
       .def("debug_dump", &HPUGraph::debug_dump)
       .def("statistics", &HPUGraph::statistics);
+  py::class_<StaticInputs>(m, "StaticInputs")
+      .def(py::init<const std::vector<at::Tensor>&>())
+      .def("tensors", &StaticInputs::tensors)
+      .def("load", &StaticInputs::load)
+      .def("store", &StaticInputs::store)
+      .def_static("signature", &StaticInputs::signature);
 }

@@ -5,7 +5,13 @@
 
 namespace torch_hpu::runtime {
 
-// Runs all steps in order. Throws what a step throws, with the step's name added.
-void run(const Recipe& recipe, const Invocation& invocation);
+// Time spent in each step, summed over the measured runs.
+struct StepTimes {
+  uint64_t runs = 0;
+  std::vector<double> seconds;
+};
+
+// Runs all steps in order. Throws what a step throws, with the step's name added. times: measures the steps; null: does not.
+void run(const Recipe& recipe, const Invocation& invocation, StepTimes* times = nullptr);
 
 }  // namespace torch_hpu::runtime

@@ -1,7 +1,7 @@
 // The inference binary: loads the weights that train_digits saved, replays an HPU Graph, and draws the digits that it read with its answers.
 #include <png.h>
 #include <torch_hpu/device.h>
-#include <torch_hpu/hpu_graph.h>
+#include <torch_hpu/graphed.h>
 #include <torch_hpu/metrics.h>
 
 #include <CLI/CLI.hpp>

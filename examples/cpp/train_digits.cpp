@@ -2,7 +2,7 @@
 // same on LibTorch's own CPU backend, for comparison.
 #include <torch/optim.h>
 #include <torch_hpu/device.h>
-#include <torch_hpu/hpu_graph.h>
+#include <torch_hpu/graphed.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/metrics.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
 #include <torch/nn.h>
 #include <torch/optim.h>
 #include <torch_hpu/device.h>
-#include <torch_hpu/hpu_graph.h>
+#include <torch_hpu/graphed.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/memory.h>
 #include <torch_hpu/metrics.h>

@@ -1,0 +1,174 @@
+"""Inference by HPU Graphs: functions and modules that capture one graph per signature of their arguments and replay it."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from torch_hpu import _C
+from torch_hpu.graphs import HPUGraph, graph, is_current_stream_capturing
+from torch_hpu.signature import context, flatten, rebuild, signature, tensors_of
+
+
+@dataclasses.dataclass
+class CachedParams:
+    """What belongs to one captured graph."""
+
+    graph_inputs: Any
+    graph_outputs: Any
+    graph: HPUGraph
+    asynchronous: bool = False
+
+
+class _Numbers:
+    """Ints and floats of a call as 0-dim tensors of the device with the type rules of Python numbers, so that their values are arguments."""
+
+    def __init__(self, values: list[int | float]) -> None:
+        self.values = list(values)
+        self.tensors = [_C.wrapped_number(torch.full((), v, device="hpu", dtype=_dtype(v))) for v in values]
+
+    def load(self, values: list[int | float]) -> None:
+        for i, tensor in enumerate(self.tensors):  # none when the values are part of the signature
+            if values[i] != self.values[i]:
+                tensor.fill_(values[i])
+                self.values[i] = values[i]
+
+
+def _dtype(value: float) -> torch.dtype:
+    return torch.int64 if type(value) is int else torch.float64
+
+
+class _NotReplayable(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class _Entry:
+    inputs: _C.StaticInputs
+    numbers: _Numbers
+    outputs: Any
+    graph: HPUGraph
+    key: Any = None  # in its cache
+
+
+class GraphCache:
+    """The graphs of one function, least recently used first.
+
+    Numbers among the arguments are first taken as run-time arguments: the function is captured with tensors in their place. A function that
+    looks at their values (a branch, a shape, a loop) fails to be captured so; then this signature keeps them by value, one graph each.
+    """
+
+    def __init__(self, function: Callable[..., Any], max_graphs: int | None, extra_key: Callable[[], Any] = lambda: None) -> None:
+        self.function = function
+        self.max_graphs = max_graphs
+        self.extra_key = extra_key
+        self.graphs: collections.OrderedDict[Any, _Entry] = collections.OrderedDict()
+        self.by_value: set[Any] = set()
+
+    def __call__(self, *args: Any, bypass_hpu_graphs: bool = False, **kwargs: Any) -> Any:
+        if bypass_hpu_graphs or is_current_stream_capturing():  # within another capture it is part of that one
+            return self.function(*args, **kwargs)
+        tensors: list[torch.Tensor] = []
+        numbers: list[int | float] = []
+        key = (flatten((args, kwargs), tensors, numbers), signature(tensors), context(), self.extra_key())
+        with torch.no_grad():
+            if key in self.by_value:
+                entry = self.graphs.get((key, *numbers))
+            else:
+                entry = self.graphs.get(key)
+            if entry is None:
+                entry = self._make(key, args, kwargs, tensors, numbers)
+            else:
+                self.graphs.move_to_end(entry.key)
+                entry.inputs.load(tensors)
+                entry.numbers.load(numbers)
+            entry.graph.replay()
+            entry.inputs.store(tensors, entry.graph)
+            return rebuild(entry.outputs, map(torch.clone, tensors_of(entry.outputs)).__next__)
+
+    def _make(self, key: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor], numbers: list[int | float]) -> _Entry:
+        entry = None
+        if numbers and key not in self.by_value:
+            entry = self._capture(args, kwargs, tensors, numbers)
+            if entry is None:
+                self.by_value.add(key)
+        if entry is None:
+            entry = self._capture_by_value(args, kwargs, tensors)
+        entry.key = (key, *numbers) if key in self.by_value else key
+        self.graphs[entry.key] = entry
+        if self.max_graphs is not None and len(self.graphs) > max(1, self.max_graphs):
+            self.graphs.popitem(last=False)
+        return entry
+
+    def _capture_by_value(self, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> _Entry:
+        inputs = _C.StaticInputs(tensors)
+        captured = HPUGraph()
+        call_args, call_kwargs = rebuild((args, kwargs), iter(inputs.tensors()).__next__)
+        with graph(captured):
+            outputs = self.function(*call_args, **call_kwargs)
+        return _Entry(inputs, _Numbers([]), outputs, captured)
+
+    def _capture(self, args: Any, kwargs: Any, tensors: list[torch.Tensor], values: list[int | float]) -> _Entry | None:
+        """None when the function does more with its numbers than arithmetic on tensors of the device."""
+        inputs, numbers = _C.StaticInputs(tensors), _Numbers(values)
+        captured = HPUGraph()
+        call_args, call_kwargs = rebuild((args, kwargs), iter(inputs.tensors()).__next__, iter(numbers.tensors).__next__)
+        # Any error: it shows again, if it is the function's own, when the function is captured with the plain numbers.
+        with contextlib.suppress(Exception):
+            with graph(captured):
+                outputs = self.function(*call_args, **call_kwargs)
+                if any(o.dim() == 0 for o in tensors_of(outputs)):
+                    raise _NotReplayable  # perhaps a number that would have been returned as a number
+            return _Entry(inputs, numbers, outputs, captured)
+        return None
+
+    def clear(self) -> None:
+        self.graphs.clear()
+        self.by_value.clear()
+
+
+def wrap_in_hpu_graph(
+    module: Any,
+    asynchronous: bool = False,
+    disable_tensor_cache: bool = False,
+    hash_with_views: bool = True,
+    max_graphs: int | None = None,
+    dry_run: bool = False,
+) -> Any:
+    """Wraps a module (its ``forward``, in place) or a function: one graph per input signature, replayed from the second call on.
+
+    Inference only: no autograd graph is built. Inputs are copied (and back, where the function writes them), results are fresh tensors.
+    Numbers that only feed arithmetic are arguments, all others part of the signature. ``bypass_hpu_graphs=True`` at a call runs the original.
+    ``clear_cache()`` drops all graphs; ``clear_inputs()`` has nothing to drop, since callers' tensors are never kept. ``max_graphs`` bounds
+    the graphs (least recently used goes first). The other arguments are Gaudi's and change nothing here: replays are asynchronous, memory is
+    planned over the whole graph, and views are part of the signature.
+    """
+    if isinstance(module, torch.nn.Module):
+        cache = GraphCache(module.forward, max_graphs, extra_key=lambda: module.training)
+        module.forward = _named(module.forward, cache)
+        module.clear_cache = cache.clear
+        module.clear_inputs = lambda: None
+        return module
+    cache = GraphCache(module, max_graphs)
+    wrapped = _named(module, cache)
+    wrapped.clear_cache = cache.clear  # type: ignore[attr-defined]
+    wrapped.clear_inputs = lambda: None  # type: ignore[attr-defined]
+    return wrapped
+
+
+wrap_in_hpu_graph_func = wrap_in_hpu_graph
+
+
+def _named(function: Callable[..., Any], cache: GraphCache) -> Callable[..., Any]:
+    # A function of its own: wraps() would write into the cache object.
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return cache(*args, **kwargs)
+
+    return wrapped
