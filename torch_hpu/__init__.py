@@ -20,7 +20,7 @@ def _autoload() -> None:
 
 
 def __getattr__(name: str):  # torch_hpu.metrics, torch_hpu.debug: loaded on first use, because they need torch
-    if name in ("hpu", "metrics", "debug", "graphs"):
+    if name in ("hpu", "metrics", "debug", "graphs", "compile_cache"):
         import importlib
 
         return importlib.import_module(f"torch_hpu.{name}")

@@ -1,11 +1,11 @@
-// Loops to code: cache, module.
+// Loops to code: the caches of this process and of the disk, and one module per loop structure.
 #include "csrc/codegen/code.h"
 
+#include <llvm-c/Core.h>
 #include <llvm/IR/Dominators.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Transforms/Utils/PromoteMemToReg.h>
 
-#include <atomic>
 #include <list>
 #include <mutex>
 #include <string>
@@ -15,65 +15,33 @@
 #include "csrc/codegen/emitter.h"
 #include "csrc/codegen/host.h"
 #include "csrc/codegen/jit.h"
+#include "csrc/codegen/loop_archive.h"
+#include "csrc/support/counters.h"
+#include "csrc/support/disk_cache.h"
 
 namespace torch_hpu::codegen {
+
+template <class A>
+static void archive(A& a, Affine& affine) {
+  auto& [constant, coefs] = affine;
+  a(constant, coefs);
+}
+
 namespace {
 
 // ---- the cache
 
-// Everything that the code of a normalised loop depends on, as bytes: all fields but the name, and the host.
+// Everything that the code of a normalised loop depends on, as bytes: the loop but for its name, the
+// compiler and the host.
 std::string structure(const Plan& plan) {
   const Loop& loop = plan.loop;
-  std::string key;
-  const auto put = [&](const auto& x) {
-    static_assert(std::is_trivially_copyable_v<std::decay_t<decltype(x)>>);
-    key.append(reinterpret_cast<const char*>(&x), sizeof x);
-  };
-  const auto put_dims = [&](const DimVector& v) {
-    put(v.size());
-    key.append(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(int64_t));
-  };
-  put(host().vector_bytes);
-  put_dims(loop.sizes);
-  put(loop.kept);
-  put(loop.accesses.size());
-  for (const Access& a : loop.accesses) {
-    put(a.buffer);
-    put(a.dtype);
-    put(a.offset);
-    put(a.dynamic);
-    put_dims(a.strides);
-  }
-  put(loop.exprs.size());
-  for (const Expr& e : loop.exprs) {
-    put(e.op);
-    put(e.dtype);
-    put(e.a);
-    put(e.b);
-    put(e.c);
-    put(e.imm_i);
-    put(e.imm_d);
-  }
-  put(loop.stores.size());
-  for (const Store& s : loop.stores) {
-    put(s.access);
-    put(s.value);
-    put(s.at);
-  }
-  for (const ir::ScalarCategory c : loop.scalars) {
-    put(c);
-  }
-  put(loop.rng);
-  put(plan.flat);
-  put_dims(plan.linear);
-  for (const int a : plan.affine_of) {
-    put(a);
-  }
-  for (const Affine& a : plan.affines) {
-    put(a.constant);
-    put_dims(a.coefs);
-  }
-  return key;
+  unsigned major = 0, minor = 0, patch = 0;
+  LLVMGetVersion(&major, &minor, &patch);
+  Writer w;
+  w(major, minor, patch, host().cpu, host().vector_bytes, loop.sizes, loop.kept, loop.accesses, loop.exprs, loop.stores, loop.scalars,
+    loop.rng);
+  w(plan.flat, plan.linear, plan.affine_of, plan.affines);
+  return w.take();
 }
 
 // The most recently used codes. What falls out lives on as long as kernels hold it.
@@ -130,49 +98,21 @@ void promote_locals(llvm::Function& function) {
   llvm::PromoteMemToReg(locals, tree);
 }
 
-struct Job {
-  std::shared_ptr<Code> code;
-  std::vector<std::string> functions;  // one per step
-};
+std::string function_name(size_t phase) {
+  return "phase" + std::to_string(phase);
+}
 
-Job emit_loop(Plan& plan, llvm::Module& module, size_t number) {
-  Job job{std::make_shared<Code>(), {}};
-  if (plan.kept_points() == 0 || plan.loop.stores.empty()) {
-    return job;
-  }
-  choose(plan, host().vector_bytes);
+// The object code of a plan that is chosen.
+std::string compile_plan(const Plan& plan) {
+  llvm::LLVMContext context;
+  llvm::Module module("kernel", context);
+  module.setDataLayout(jit_layout());
   Emitter emitter(plan, module);
-  job.code->partial_bytes = partials_layout(plan).bytes;
-  const int64_t points = plan.kept_points() * std::max<int64_t>(plan.reduced_points(), 1);
-  const int64_t cycles = std::max<int64_t>(points / plan.lanes, 1) * plan.cost_per_vector;
-  job.code->block = plan.flat ? plan.block() : 0;
+  size_t number = 0;
   for (const Phase& phase : phases(plan)) {
-    const std::string name = "f" + std::to_string(number) + "_" + std::to_string(job.functions.size());
-    emitter.emit(name, phase);
-    job.functions.push_back(name);
-    job.code->phases.push_back({nullptr, phase_items(plan, phase), 1});
-    job.code->phases.back().cycles = std::max<int64_t>(1, cycles / job.code->phases.back().items);
+    emitter.emit(function_name(number++), phase);
   }
-  return job;
-}
-
-// Names are unique in the process: all modules share one symbol table.
-size_t next_number() {
-  static std::atomic<size_t> number{0};
-  return number++;
-}
-
-void build(const std::vector<Plan*>& plans, std::vector<std::shared_ptr<const Code>>& codes) {
-  auto context = std::make_unique<llvm::LLVMContext>();
-  auto module = std::make_unique<llvm::Module>("kernels", *context);
-  module->setDataLayout(jit_layout());
-  std::vector<Job> jobs;
-  std::vector<std::string> functions;
-  for (Plan* plan : plans) {
-    jobs.push_back(emit_loop(*plan, *module, next_number()));
-    functions.insert(functions.end(), jobs.back().functions.begin(), jobs.back().functions.end());
-  }
-  for (llvm::Function& f : *module) {
+  for (llvm::Function& f : module) {
     if (!f.isDeclaration()) {
       promote_locals(f);
     }
@@ -180,19 +120,39 @@ void build(const std::vector<Plan*>& plans, std::vector<std::shared_ptr<const Co
 #ifndef NDEBUG
   std::string error;
   llvm::raw_string_ostream out(error);
-  TORCH_INTERNAL_ASSERT(!llvm::verifyModule(*module, &out), out.str());
+  TORCH_INTERNAL_ASSERT(!llvm::verifyModule(module, &out), out.str());
 #endif
-  std::shared_ptr<const LoadedModule> loaded;
-  if (!functions.empty()) {
-    loaded = load_module(std::move(context), std::move(module), functions);
+  return compile_object(module);
+}
+
+// `key`: the plan's structure, as the disk knows it.
+std::shared_ptr<const Code> build(Plan& plan, const std::string& key) {
+  auto code = std::make_shared<Code>();
+  if (plan.kept_points() == 0 || plan.loop.stores.empty()) {
+    return code;
   }
-  for (Job& job : jobs) {
-    job.code->module = loaded;
-    for (size_t i = 0; i < job.functions.size(); ++i) {
-      job.code->phases[i].entry = reinterpret_cast<Entry>(loaded->address(job.functions[i]));
-    }
-    codes.push_back(std::move(job.code));
+  choose(plan, host().vector_bytes);
+  code->partial_bytes = partials_layout(plan).bytes;
+  code->block = plan.flat ? plan.block() : 0;
+  const int64_t points = plan.kept_points() * std::max<int64_t>(plan.reduced_points(), 1);
+  const int64_t cycles = std::max<int64_t>(points / plan.lanes, 1) * plan.cost_per_vector;
+  std::vector<std::string> functions;
+  for (const Phase& phase : phases(plan)) {
+    functions.push_back(function_name(functions.size()));
+    const int64_t items = phase_items(plan, phase);
+    code->phases.push_back({nullptr, items, std::max<int64_t>(1, cycles / items)});
   }
+  std::optional<std::string> object = disk_cache::find("kernel", key);
+  if (!object) {
+    object = compile_plan(plan);
+    count(Counter::kCodeCompilations);
+    disk_cache::insert("kernel", key, *object);
+  }
+  code->object = load_object(*object, functions);
+  for (size_t i = 0; i < functions.size(); ++i) {
+    code->phases[i].entry = reinterpret_cast<Entry>(code->object->address(functions[i]));
+  }
+  return code;
 }
 
 }  // namespace
@@ -225,9 +185,11 @@ std::vector<Located> find_code(const std::vector<Loop>& loops) {
       }
     }
   }
+  std::vector<std::shared_ptr<const Code>> built;
+  for (size_t i = 0; i < missing.size(); ++i) {
+    built.push_back(build(*missing[i], std::string(missing_keys[i])));
+  }
   if (!missing.empty()) {
-    std::vector<std::shared_ptr<const Code>> built;
-    build(missing, built);
     const std::lock_guard<std::mutex> lock(cache_mutex());
     for (size_t i = 0; i < built.size(); ++i) {
       cache().insert(std::string(missing_keys[i]), built[i]);

@@ -1,4 +1,4 @@
-// Machine code of loop structures, kept for the process.
+// Machine code of loop structures, kept for the process and, as object code, on disk.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace torch_hpu::codegen {
 
-class LoadedModule;
+class LoadedObject;
 
 // What an item can find wrong with its input: sets faults[kind].
 enum class Fault : uint8_t { kIndex, kZeroDivision };
@@ -26,7 +26,7 @@ struct Code {
     int64_t items = 0;   // of the loop; not used when flat
     int64_t cycles = 1;  // about what an item costs; flat: a block
   };
-  std::shared_ptr<const LoadedModule> module;  // keeps the code alive
+  std::shared_ptr<const LoadedObject> object;  // keeps the code alive
   std::vector<Phase> phases;                   // to be run one after another; empty: nothing to do
   int64_t partial_bytes = 0;                   // memory between the phases
   int64_t block = 0;                           // flat: elements that begin must be a multiple of; else 0
@@ -38,7 +38,7 @@ struct Located {
   int64_t length = 0;
 };
 
-// By loop: found, or compiled in one module. Thread-safe. The loops are localized.
+// By loop: found, or compiled. Thread-safe. The loops are localized.
 std::vector<Located> find_code(const std::vector<Loop>& loops);
 
 }  // namespace torch_hpu::codegen

@@ -1,5 +1,5 @@
-// LLJIT behind one mutex. LLJIT maps code writable or executable, never both. Every module gets a JITDylib-wide unique
-// prefix for its functions and a ResourceTracker; the tracker is removed when the last kernel of the module dies.
+// LLJIT behind one mutex. LLJIT maps code writable or executable, never both. Every object gets a JITDylib, a name space, of its own,
+// linked against the one that holds the functions which code may call; it is removed when the last kernel of the object dies.
 // The JIT itself is never destroyed: kernels may outlive static destruction.
 #include "csrc/codegen/jit.h"
 
@@ -35,23 +35,21 @@ void checked(llvm::Error error, const char* what) {
 }
 
 struct Jit {
-  std::recursive_mutex mutex;  // a module that fails to load is removed under it
+  std::recursive_mutex mutex;  // an object that fails to load is removed under it
   std::unique_ptr<LLJIT> lljit;
+  std::unique_ptr<llvm::TargetMachine> machine = make_target_machine();
+  uint64_t objects = 0;  // names their JITDylibs
 
   Jit() {
     JITTargetMachineBuilder builder{llvm::Triple(llvm::sys::getProcessTriple())};
     builder.setCPU(host().cpu);
     builder.addFeatures({host().features});
-    lljit =
-        checked(LLJITBuilder()
-                    .setJITTargetMachineBuilder(std::move(builder))
-                    .setLinkProcessSymbolsByDefault(false)
-                    .setPlatformSetUp(setUpInactivePlatform)  // no initializers, no exceptions: nothing to set up
-                    .setCompileFunctionCreator([](JITTargetMachineBuilder) -> llvm::Expected<std::unique_ptr<IRCompileLayer::IRCompiler>> {
-                      return std::make_unique<TMOwningSimpleCompiler>(make_target_machine());
-                    })
-                    .create(),
-                "cannot start");
+    lljit = checked(LLJITBuilder()
+                        .setJITTargetMachineBuilder(std::move(builder))
+                        .setLinkProcessSymbolsByDefault(false)
+                        .setPlatformSetUp(setUpInactivePlatform)  // no initializers, no exceptions: nothing to set up
+                        .create(),
+                    "cannot start");
     SymbolMap symbols;
     for (const auto& [name, address] : external_functions()) {
       symbols[lljit->mangleAndIntern(name)] = {ExecutorAddr::fromPtr(address), llvm::JITSymbolFlags::Exported};
@@ -66,13 +64,13 @@ Jit& jit() {
   return *jit;
 }
 
-class Module final : public LoadedModule {
+class Object final : public LoadedObject {
  public:
-  explicit Module(ResourceTrackerSP tracker) : tracker_(std::move(tracker)) {}
-  ~Module() override {
+  explicit Object(JITDylib& space) : space_(space) {}
+  ~Object() override {
     const std::lock_guard<std::recursive_mutex> lock(jit().mutex);
-    if (llvm::Error error = tracker_->remove()) {
-      TORCH_WARN("code generator: cannot free a module: ", llvm::toString(std::move(error)));
+    if (llvm::Error error = jit().lljit->getExecutionSession().removeJITDylib(space_)) {
+      TORCH_WARN("code generator: cannot free an object: ", llvm::toString(std::move(error)));
     }
   }
   void* address(const std::string& function) const override {
@@ -81,20 +79,27 @@ class Module final : public LoadedModule {
   std::map<std::string, void*> addresses_;
 
  private:
-  ResourceTrackerSP tracker_;
+  JITDylib& space_;
 };
 
 }  // namespace
 
-std::shared_ptr<const LoadedModule> load_module(std::unique_ptr<llvm::LLVMContext> context, std::unique_ptr<llvm::Module> module,
-                                                const std::vector<std::string>& functions) {
+std::string compile_object(llvm::Module& module) {
   Jit& j = jit();
   const std::lock_guard<std::recursive_mutex> lock(j.mutex);
-  ResourceTrackerSP tracker = j.lljit->getMainJITDylib().createResourceTracker();
-  auto loaded = std::make_shared<Module>(tracker);
-  checked(j.lljit->addIRModule(tracker, ThreadSafeModule(std::move(module), std::move(context))), "cannot add a module");
+  const auto object = checked(SimpleCompiler(*j.machine)(module), "cannot compile");
+  return object->getBuffer().str();
+}
+
+std::shared_ptr<const LoadedObject> load_object(const std::string& bytes, const std::vector<std::string>& functions) {
+  Jit& j = jit();
+  const std::lock_guard<std::recursive_mutex> lock(j.mutex);
+  JITDylib& space = j.lljit->getExecutionSession().createBareJITDylib("object" + std::to_string(j.objects++));
+  space.addToLinkOrder(j.lljit->getMainJITDylib());
+  auto loaded = std::make_shared<Object>(space);
+  checked(j.lljit->addObjectFile(space, llvm::MemoryBuffer::getMemBufferCopy(bytes)), "cannot add an object");
   for (const std::string& name : functions) {
-    loaded->addresses_[name] = checked(j.lljit->lookup(name), "cannot compile").toPtr<void*>();
+    loaded->addresses_[name] = checked(j.lljit->lookup(space, name), "cannot link").toPtr<void*>();
   }
   return loaded;
 }

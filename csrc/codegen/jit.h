@@ -1,23 +1,28 @@
-// The one JIT of the process: takes modules, gives addresses, and frees a module's code with its last handle.
+// The one JIT of the process: turns modules into object code, which may be kept, and object code into addresses. The code of an object
+// is freed with its last handle.
 #pragma once
 
-#include <llvm/ExecutionEngine/Orc/ThreadSafeModule.h>
+#include <llvm/IR/Module.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace torch_hpu::codegen {
 
-// Machine code of one module. Shared by the kernels that live in it.
-class LoadedModule {
+// Machine code of one object. Shared by the kernels that live in it.
+class LoadedObject {
  public:
-  virtual ~LoadedModule() = default;
+  virtual ~LoadedObject() = default;
   virtual void* address(const std::string& function) const = 0;
 };
 
-// Compiles a verified module. `functions`: the names that will be asked for. Thread-safe; compilations queue up.
-std::shared_ptr<const LoadedModule> load_module(std::unique_ptr<llvm::LLVMContext> context, std::unique_ptr<llvm::Module> module,
-                                                const std::vector<std::string>& functions);
+// The bytes of an object file with the code of a verified module, for this host. Thread-safe; compilations queue up.
+std::string compile_object(llvm::Module& module);
+
+// Links such bytes into the process. `functions`: the names that will be asked for; they are the object's own, other objects may have
+// the same. Thread-safe.
+std::shared_ptr<const LoadedObject> load_object(const std::string& bytes, const std::vector<std::string>& functions);
 
 // Layout of the host's data, which modules must carry.
 const llvm::DataLayout& jit_layout();

@@ -13,6 +13,7 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier) {
   const auto start = std::chrono::steady_clock::now();
   const Program program = tier == Tier::kGeneric ? all_extern(graph) : optimize(graph);
   std::unique_ptr<Recipe> recipe = emit(program);
+  recipe->from_disk = program.from_disk;
   recipe->text = to_string(program);
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {

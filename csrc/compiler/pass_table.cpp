@@ -11,6 +11,7 @@
 #include "csrc/compiler/passes/schedule.h"
 #include "csrc/compiler/passes/simplify.h"
 #include "csrc/compiler/passes/unit_reductions.h"
+#include "csrc/compiler/program_archive.h"
 #include "csrc/ir/text.h"
 #include "csrc/ir/verify.h"
 #include "csrc/support/env.h"
@@ -92,6 +93,12 @@ Program optimize(ir::Graph graph) {
     check(graph);
     dump.after(pass.name, graph);
   }
+  const std::optional<std::string> key = program_key(graph);
+  if (key) {
+    if (std::optional<Program> kept = load_program(*key, graph)) {
+      return std::move(*kept);
+    }
+  }
   Program program = lower(std::move(graph));
   check(program);
   dump.after("lowered", program);
@@ -99,6 +106,9 @@ Program optimize(ir::Graph graph) {
     pass.run(program);
     check(program);
     dump.after(pass.name, program);
+  }
+  if (key) {
+    keep_program(*key, program);
   }
   return program;
 }

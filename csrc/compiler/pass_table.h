@@ -17,7 +17,8 @@ struct Pass {
 };
 const std::vector<Pass>& passes();
 
-// Runs all of them. With TORCH_HPU_DUMP the text is written to that folder before the first and after each pass that changed it.
+// Runs all of them; those on the program only when the disk cache does not hold what they would make. With TORCH_HPU_DUMP the text is written
+// to that folder before the first and after each pass that changed it.
 Program optimize(ir::Graph graph);
 
 }  // namespace torch_hpu::compiler

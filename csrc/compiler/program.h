@@ -25,6 +25,7 @@ struct Program {
   std::shared_ptr<const ir::Graph> graph;  // that it came from; extern nodes run as they stand there
   std::vector<ir::Buffer> buffers;         // the graph's, then temporaries (kLocal, not observable)
   std::vector<Item> items;
+  bool from_disk = false;  // read from the disk cache, not made by the passes
 
   // A new temporary of `nbytes` bytes.
   ir::BufferId add_temporary(int64_t nbytes);

@@ -1,4 +1,5 @@
 // The public C++ surface that has no home of its own: each function is one call into the layer that does the work.
+#include <torch_hpu/compile_cache.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/memory.h>
@@ -15,6 +16,7 @@
 #include "csrc/lazy/state.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
+#include "csrc/support/disk_cache.h"
 #include "csrc/support/trace_spans.h"
 
 namespace torch_hpu {
@@ -53,6 +55,24 @@ void mark_step() {
 }
 void synchronize() {
   lazy::synchronize_device(device::current_device(), "synchronize");
+}
+
+bool compile_cache_enabled() {
+  return disk_cache::enabled();
+}
+std::string compile_cache_folder() {
+  return disk_cache::folder();
+}
+std::vector<CompileCacheFile> compile_cache_files(bool check) {
+  std::vector<CompileCacheFile> files;
+  for (const disk_cache::File& f : disk_cache::list(check)) {
+    files.push_back({f.name, f.nbytes, f.last_use, f.intact});
+  }
+  return files;
+}
+int64_t prune_compile_cache(int64_t nbytes) {
+  TORCH_CHECK_VALUE(nbytes >= 0, "[hpu] prune_compile_cache: got ", nbytes, " bytes, expected 0 or more");
+  return disk_cache::prune(nbytes);
 }
 
 int exchange_eager_mode(int mode) {

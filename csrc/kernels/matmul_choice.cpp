@@ -1,11 +1,15 @@
-// Which kernel solves a product. Small problems are timed, once per process and shape; for large ones oneDNN is known to win on every machine
-// measured, and timing them would cost more than it gains.
+// Which kernel solves a product. Small problems are timed, once per shape and machine (the disk cache keeps what was found); for large ones
+// oneDNN is known to win on every machine measured, and timing them would cost more than it gains.
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
 #include "csrc/kernels/matmul.h"
 #include "csrc/kernels/timing.h"
+#include "csrc/support/archive.h"
+#include "csrc/support/disk_cache.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::kernels {
@@ -101,6 +105,20 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
   return winner;
 }
 
+size_t fastest_by_timing(const MatmulProblem& p, bool constant_b, const std::string& key) {
+  const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
+  size_t choice = kNoCandidate;
+  if (const auto kept = disk_cache::find("choice", kept_under)) {
+    Reader(*kept)(choice);
+    return std::min(choice, kNoCandidate);
+  }
+  choice = fastest(p, constant_b);
+  Writer w;
+  w(choice);
+  disk_cache::insert("choice", kept_under, w.take());
+  return choice;
+}
+
 }  // namespace
 
 std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
@@ -114,7 +132,7 @@ std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constan
     if (it == known->end()) {
       const MatmulProblem timed = sample(p);
       const bool cheap = timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
-      it = known->emplace(key, cheap ? fastest(timed, constant_b) : first_available(p, constant_b)).first;
+      it = known->emplace(key, cheap ? fastest_by_timing(timed, constant_b, key) : first_available(p, constant_b)).first;
     }
     choice = it->second;
   }

@@ -2,6 +2,7 @@
 #include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <torch_hpu/compile_cache.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/hpu_graph.h>
 #include <torch_hpu/lazy.h>
@@ -69,6 +70,17 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("get_option", &get_option);
   m.def("options_help", &options_help);
   m.def("exchange_eager_mode", &exchange_eager_mode);
+
+  m.def("compile_cache_enabled", &compile_cache_enabled);
+  m.def("compile_cache_folder", &compile_cache_folder);
+  m.def("compile_cache_files", [](bool check) {
+    std::vector<std::tuple<std::string, int64_t, int64_t, bool>> files;
+    for (const CompileCacheFile& f : compile_cache_files(check)) {
+      files.emplace_back(f.name, f.nbytes, f.last_use, f.intact);
+    }
+    return files;
+  });
+  m.def("prune_compile_cache", &prune_compile_cache);
 
   m.def("metrics_snapshot", &metrics_snapshot);
   m.def("metrics_details", &metrics_details);

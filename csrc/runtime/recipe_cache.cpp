@@ -109,7 +109,7 @@ std::shared_ptr<const Recipe> compile_variant(Cache& c, std::unique_lock<std::mu
   std::exception_ptr error;
   try {
     recipe = compile(variant.observable, generic);
-    count(generic ? Counter::kGenericRecipes : Counter::kCompilations);
+    count(generic ? Counter::kGenericRecipes : recipe->from_disk ? Counter::kDiskHits : Counter::kCompilations);
   } catch (...) {
     error = std::current_exception();
   }

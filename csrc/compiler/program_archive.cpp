@@ -1,0 +1,100 @@
+#include "csrc/compiler/program_archive.h"
+
+#include "csrc/codegen/codegen.h"
+#include "csrc/codegen/loop_archive.h"
+#include "csrc/ir/text.h"
+#include "csrc/support/archive.h"
+#include "csrc/support/disk_cache.h"
+#include "csrc/support/env.h"
+
+namespace torch_hpu {
+
+namespace ir {
+
+template <class A>
+void archive(A& a, Buffer& buffer) {
+  auto& [nbytes, kind, observable, written] = buffer;
+  a(nbytes, kind, observable, written);
+}
+
+}  // namespace ir
+
+namespace kernels {
+
+template <class A>
+void archive(A& a, Operand& operand) {
+  auto& [buffer, dtype, offset, dynamic, sizes, strides] = operand;
+  a(buffer, dtype, offset, dynamic, sizes, strides);
+}
+
+template <class A>
+void archive(A& a, PostOp& post_op) {
+  auto& [kind, operand, value] = post_op;
+  a(kind, operand, value);
+}
+
+template <class A>
+void archive(A& a, LibraryCall& call) {
+  auto& [primitive, reads, writes, ints, floats, scalars, post_ops] = call;
+  a(primitive, reads, writes, ints, floats, scalars, post_ops);
+}
+
+}  // namespace kernels
+
+namespace compiler {
+
+template <class A>
+void archive(A& a, Item& item) {
+  auto& [kind, loop, group, call, node] = item;
+  a(kind, loop, group, call, node);
+}
+
+template <class A>
+void archive(A& a, Program& program) {
+  auto& [graph, buffers, items, from_disk] = program;  // the graph is the key's
+  a(buffers, items);
+}
+
+namespace {
+
+constexpr const char* kKind = "program";
+
+}  // namespace
+
+std::optional<std::string> program_key(const ir::Graph& graph) {
+  if (!disk_cache::enabled() || options().verify || !options().dump.empty()) {
+    return std::nullopt;
+  }
+  ir::Graph structure = graph;  // without what differs between runs of one recipe
+  for (ir::Scalar& scalar : structure.scalars) {
+    scalar.value = {};
+  }
+  try {
+    return codegen::host_description() + '\n' + ir::to_string(structure);
+  } catch (const c10::NotImplementedError&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<Program> load_program(const std::string& key, const ir::Graph& graph) {
+  const std::optional<std::string> bytes = disk_cache::find(kKind, key);
+  if (!bytes) {
+    return std::nullopt;
+  }
+  Program program;
+  Reader r(*bytes);
+  r(program);
+  r.finish();
+  program.graph = std::make_shared<const ir::Graph>(graph);
+  program.from_disk = true;
+  return program;
+}
+
+void keep_program(const std::string& key, const Program& program) {
+  Writer w;
+  w(program);
+  disk_cache::insert(kKind, key, w.take());
+}
+
+}  // namespace compiler
+}  // namespace torch_hpu

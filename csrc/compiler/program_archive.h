@@ -1,0 +1,20 @@
+// Optimized programs on disk, so that the passes run once for all processes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "csrc/compiler/program.h"
+
+namespace torch_hpu::compiler {
+
+// What the program of `graph` depends on; empty when nothing is kept on disk, when somebody wants to see the passes at work
+// (TORCH_HPU_DUMP, TORCH_HPU_VERIFY), or when the graph holds a constant that has no text.
+std::optional<std::string> program_key(const ir::Graph& graph);
+
+// The program that some process has kept under `key`.
+std::optional<Program> load_program(const std::string& key, const ir::Graph& graph);
+
+void keep_program(const std::string& key, const Program& program);
+
+}  // namespace torch_hpu::compiler

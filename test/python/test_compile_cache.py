@@ -1,0 +1,135 @@
+"""Compiled code on disk: a second process compiles nothing, and nothing that lies there is trusted blindly."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from torch_hpu import compile_cache, debug
+
+# Trains a small net for three steps; prints its loss and the counters.
+PROGRAM = """
+import json, torch
+from torch_hpu import compile_cache, metrics
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Linear(32, 4)).to("hpu")
+optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+x, y = torch.randn(8, 16).to("hpu"), torch.arange(8).remainder(4).to("hpu")
+for _ in range(3):
+    loss = torch.nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    torch.hpu.mark_step()
+print(json.dumps({**metrics.snapshot(), "loss": loss.item(), "enabled": compile_cache.enabled()}))
+"""
+
+
+def run(folder: pathlib.Path, **environment: str) -> dict:
+    env = {**os.environ, "TORCH_HPU_CACHE_DIR": str(folder), "TORCH_HPU_CACHE_BYTES": str(1 << 26), "TORCH_HPU_TIER": "compiled", **environment}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True)
+    return {**json.loads(done.stdout.splitlines()[-1]), "stderr": done.stderr}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict]:
+    folder = tmp_path_factory.mktemp("cache") / "private"
+    return folder, run(folder)
+
+
+def test_second_process_compiles_nothing(first) -> None:
+    folder, counters = first
+    assert counters["compilations"] > 0
+    assert counters["code_compilations"] > 0
+    again = run(folder)
+    assert again["compilations"] == again["code_compilations"] == 0
+    assert again["disk_hits"] == counters["compilations"]
+    assert again["kernels"] == counters["kernels"]
+    assert again["loss"] == counters["loss"]
+
+
+def test_files_are_private(first) -> None:
+    folder, _ = first
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    names = [f.name for f in folder.iterdir()]
+    assert {n.split("-")[0] for n in names} >= {"kernel", "program"}
+    assert all(stat.S_IMODE(f.stat().st_mode) == 0o600 for f in folder.iterdir())
+
+
+def test_a_flipped_byte_means_recompile(first) -> None:
+    folder, counters = first
+    for file in folder.iterdir():
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with debug.option("cache_dir", str(folder)):
+        assert not any(f.intact for f in compile_cache.files(check=True))
+        assert compile_cache.main(["verify"]) == 1
+    again = run(folder)
+    assert again["compilations"] == counters["compilations"]
+    assert again["code_compilations"] == counters["code_compilations"]
+    assert again["loss"] == counters["loss"]
+    with debug.option("cache_dir", str(folder)):
+        assert compile_cache.main(["verify"]) == 0  # written anew
+
+
+def test_a_truncated_file_means_recompile(first) -> None:
+    folder, counters = first
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:50])
+    assert run(folder)["loss"] == counters["loss"]
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770], ids=["readable", "group"])
+def test_a_folder_that_others_may_enter_is_not_used(tmp_path: pathlib.Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    counters = run(tmp_path)
+    assert not counters["enabled"]
+    assert "others may enter it" in counters["stderr"]
+    assert counters["compilations"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_is_not_followed(tmp_path: pathlib.Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    counters = run(link)
+    assert "not a folder" in counters["stderr"]
+    assert not list(real.iterdir())
+
+
+def test_size_is_bounded(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "small"
+    counters = run(folder, TORCH_HPU_CACHE_BYTES="20000")
+    assert counters["compilations"] > 0
+    assert sum(f.stat().st_size for f in folder.iterdir()) < 20000 + 40000  # the cap, and what was written since it was last looked at
+
+
+def test_prune_keeps_the_most_recently_used(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "cache"
+    run(folder)
+    with debug.option("cache_dir", str(folder)):
+        files = compile_cache.files()
+        assert [f.last_use for f in files] == sorted((f.last_use for f in files), reverse=True)
+        assert compile_cache.main(["list"]) == 0
+        listed = capsys.readouterr().out
+        assert all(f.name in listed for f in files)
+        kept = files[0]
+        assert compile_cache.prune(kept.nbytes) == len(files) - 1
+        assert [f.name for f in compile_cache.files()] == [kept.name]
+        assert compile_cache.main(["prune"]) == 0
+        assert not compile_cache.files()
+
+
+def test_off_by_option(tmp_path: pathlib.Path) -> None:
+    counters = run(tmp_path / "none", TORCH_HPU_CACHE_BYTES="0")
+    assert not counters["enabled"]
+    assert not (tmp_path / "none").exists()
