@@ -52,4 +52,17 @@ std::tuple<at::Tensor, at::Tensor> fused_gru_cell(const at::Tensor& input_gates,
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru_cell_backward(const at::Tensor& grad_hy,
                                                                                                const at::Tensor& workspace, bool has_bias);
 
+// attention.cpp
+int64_t choose_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& mask,
+                         double dropout_p, bool is_causal, std::optional<double> scale, bool enable_gqa);
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt, at::Tensor, at::Tensor, at::Tensor> fused_attention(
+    const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& bias, double dropout_p,
+    bool is_causal, bool return_debug_mask, std::optional<double> scale);
+std::tuple<at::Tensor, at::Tensor> native_multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                                               int64_t embed_dim, int64_t num_head, const at::Tensor& qkv_weight,
+                                                               const at::Tensor& qkv_bias, const at::Tensor& proj_weight,
+                                                               const at::Tensor& proj_bias, const std::optional<at::Tensor>& mask,
+                                                               bool need_weights, bool average_attn_weights,
+                                                               std::optional<int64_t> mask_type);
+
 }  // namespace torch_hpu::aten

@@ -6,6 +6,7 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/native/CPUFallback.h>
+#include <ATen/ops/_transformer_encoder_layer_fwd_native.h>
 
 #include <unordered_set>
 
@@ -89,7 +90,11 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::_thnn_fused_lstm_cell",
                                                      "aten::_thnn_fused_lstm_cell_backward_impl",
                                                      "aten::_thnn_fused_gru_cell",
-                                                     "aten::_thnn_fused_gru_cell_backward"};
+                                                     "aten::_thnn_fused_gru_cell_backward",
+                                                     "aten::_fused_sdp_choice",
+                                                     "aten::_scaled_dot_product_fused_attention_overrideable",
+                                                     "aten::_native_multi_head_attention",
+                                                     "aten::_transformer_encoder_layer_fwd"};
   return names;
 }
 
@@ -122,6 +127,10 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(aten::fused_lstm_cell_backward_impl));
   m.impl("_thnn_fused_gru_cell", TORCH_FN(aten::fused_gru_cell));
   m.impl("_thnn_fused_gru_cell_backward", TORCH_FN(aten::fused_gru_cell_backward));
+  m.impl("_fused_sdp_choice", TORCH_FN(aten::choose_attention));
+  m.impl("_scaled_dot_product_fused_attention_overrideable", TORCH_FN(aten::fused_attention));
+  m.impl("_native_multi_head_attention", TORCH_FN(aten::native_multi_head_attention));
+  m.impl("_transformer_encoder_layer_fwd", TORCH_FN(at::native::transformer_encoder_layer_forward));
 
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {

@@ -29,16 +29,36 @@ bool only_first_writes(const LoweringContext& c, size_t n) {
   return true;
 }
 
-// (query, key, value, attn_bias?, dropout_p, is_causal, return_debug_mask, scale?)
+// With dims of size 1 in front up to `rank`: attention without a batch is attention with a batch of one.
+Operand with_rank(size_t rank, Operand o) {
+  while (!o.sizes.empty() && o.sizes.size() < rank) {
+    o.sizes.insert(o.sizes.begin(), 1);
+    o.strides.insert(o.strides.begin(), 0);
+  }
+  return o;
+}
+
+bool has_dense_rows(const Operand& o) {
+  return o.sizes.back() == 1 || o.strides.back() == 1;
+}
+
+// The argument i as attention reads it.
+Operand heads(CallBuilder& builder, size_t i) {
+  const Operand o = builder.argument(i);
+  return with_rank(4, has_dense_rows(o) ? o : builder.dense(o));
+}
+
+// (query, key, value, attn_bias?, dropout_p, is_causal, return_debug_mask, scale?) -> out, logsumexp ...
 bool lower_attention(LoweringContext& c) {
   double dropout = 0, scale = 0;
-  if (!plain_windows(c) || c.window(0).sizes.size() != 4 || !constant_number(c, 4, 0, dropout) || dropout != 0 ||
-      !constant_number(c, 7, 1 / std::sqrt(static_cast<double>(c.window(0).sizes[3])), scale) || !only_first_writes(c, 2)) {
+  if (!plain_windows(c) || !constant_number(c, 4, 0, dropout) || dropout != 0 ||
+      !constant_number(c, 7, 1 / std::sqrt(static_cast<double>(c.window(0).sizes.back())), scale) || !only_first_writes(c, 2)) {
     return false;
   }
   CallBuilder builder(c, Primitive::kAttention);
-  builder.call.reads = {builder.argument(0), builder.argument(1), builder.argument(2), builder.argument(3)};
-  builder.call.writes = {builder.destination(0, c.window(0).dtype), builder.destination(1, c10::ScalarType::Float)};
+  builder.call.reads = {heads(builder, 0), heads(builder, 1), heads(builder, 2), builder.argument(3)};
+  builder.call.writes = {with_rank(4, builder.destination(0, c.window(0).dtype, has_dense_rows)),
+                         with_rank(3, builder.destination(1, c10::ScalarType::Float))};
   builder.call.ints = {c.node.args[5].value.toBool()};
   builder.call.floats = {scale};
   return builder.commit();
@@ -48,20 +68,19 @@ bool lower_attention(LoweringContext& c) {
 //  philox_offset, scale?)
 bool lower_attention_backward(LoweringContext& c) {
   double dropout = 0, scale = 0;
-  if (!plain_windows(c) || c.window(1).sizes.size() != 4 || !constant_number(c, 12, 0, dropout) || dropout != 0 ||
-      !constant_number(c, 16, 1 / std::sqrt(static_cast<double>(c.window(1).sizes[3])), scale) || !only_first_writes(c, 3)) {
+  if (!plain_windows(c) || !constant_number(c, 12, 0, dropout) || dropout != 0 ||
+      !constant_number(c, 16, 1 / std::sqrt(static_cast<double>(c.window(1).sizes.back())), scale) || !only_first_writes(c, 3)) {
     return false;
   }
   CallBuilder builder(c, Primitive::kAttentionBackward);
-  for (size_t i : {0, 1, 2, 3, 4, 6, 7}) {
-    builder.call.reads.push_back(builder.argument(i));
+  for (size_t i : {0, 1, 2, 3}) {
+    builder.call.reads.push_back(heads(builder, i));
   }
-  const auto rows = [](const Operand& o) { return o.strides[3] == 1; };
-  for (size_t i = 0; i < 3; ++i) {
-    if (c.node.writes[i] == ir::kNone) {
-      return false;
-    }
-    builder.call.writes.push_back(builder.destination(i, c.window(1).dtype, rows));
+  builder.call.reads.push_back(builder.argument(4));
+  builder.call.reads.push_back(heads(builder, 6));
+  builder.call.reads.push_back(with_rank(3, builder.argument(7)));
+  for (size_t i : {0, 1, 2}) {
+    builder.call.writes.push_back(with_rank(4, builder.destination(i, c.window(1).dtype, has_dense_rows)));
   }
   builder.call.ints = {c.node.args[13].value.toBool()};
   builder.call.floats = {scale};

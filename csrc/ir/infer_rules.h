@@ -56,6 +56,8 @@ void addmm(InferContext& c);
 void baddbmm(InferContext& c);
 void mv(InferContext& c);
 void dot(InferContext& c);
+void attention(InferContext& c);
+void attention_backward(InferContext& c);
 void convolution(InferContext& c);
 void convolution_backward(InferContext& c);
 void max_pool2d(InferContext& c);

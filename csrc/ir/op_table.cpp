@@ -236,6 +236,8 @@ constexpr OpRow kRows[] = {
     {"avg_pool2d_backward", Lib, rules::avg_pool2d_backward},
     {"_adaptive_avg_pool2d", Lib, rules::adaptive_avg_pool2d},
     {"_adaptive_avg_pool2d_backward", Lib, rules::loss_backward},
+    {"_scaled_dot_product_fused_attention_overrideable", Lib, rules::attention, 1 << 4 | 1 << 7},
+    {"_scaled_dot_product_fused_attention_overrideable_backward", Lib, rules::attention_backward, 1 << 12 | 1 << 16},
     {"embedding_dense_backward", Lib, rules::embedding_backward},
     // indexing
     {"embedding", L, rules::embedding},

@@ -1,5 +1,5 @@
 // Attention without a score matrix in memory: blocks of rows meet blocks of keys, a running maximum and sum per row rescale what has been added up
-// (online softmax). A task is a block of rows of one group; tasks share nothing, so results do not depend on the number of threads.
+// (online softmax). A task is a range of rows of one group; tasks share nothing, so results do not depend on the number of threads.
 #include "csrc/kernels/attention.h"
 
 #include <ATen/Parallel.h>
@@ -7,49 +7,45 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
+
+#include "csrc/kernels/rows.h"
+#include "csrc/kernels/tile.h"
 
 namespace torch_hpu::kernels {
 namespace {
 
-constexpr int64_t kRows = 64, kKeys = 256;
-constexpr int64_t kFewRows = 4;  // so few that transposing the keys costs more than it gains
+constexpr int64_t kRows = 48, kKeys = 256;
+constexpr int64_t kFewRows = 6;             // so few that packing keys and values costs more than it gains
+constexpr int64_t kWorkPerThread = 200000;  // multiplications that pay for waking another thread
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 class AttentionStep final : public LibraryStep {
  public:
   explicit AttentionStep(const LibraryCall& call)
-      : LibraryStep(call), call_(call), shape_(attention_shape(call, call.reads[0], call.reads[1], call.reads[2])) {}
+      : LibraryStep(call),
+        call_(call),
+        shape_(attention_shape(call, call.reads[0], call.reads[1], call.reads[2])),
+        packed_(shape_.rows() > kFewRows),
+        f_(packed_ ? round_up(shape_.f, vector_width()) : shape_.f) {}
 
  protected:
   void execute(const Invocation& invocation) const override {
     const AttentionShape& s = shape_;
-    if (numel(call_.writes[0]) == 0) {
-      return;
-    }
     Run run{Heads(call_.reads[0], invocation), Heads(call_.reads[1], invocation), Heads(call_.reads[2], invocation),
             Heads(call_.writes[0], invocation), Mask(call_.reads[3], invocation)};
-    if (call_.writes.size() > 1 && present(call_.writes[1])) {
-      run.logsumexp = reinterpret_cast<float*>(address(call_.writes[1], invocation));
-    }
-    const int64_t key_blocks = (s.s + kKeys - 1) / kKeys;
-    std::vector<float> keys;  // [group, block, E, kKeys]
-    if (s.rows() > kFewRows) {
-      keys.resize(static_cast<size_t>(s.b * s.g * key_blocks * s.e * kKeys));
-      at::parallel_for(0, s.b * s.g * key_blocks, std::max<int64_t>(1, 32768 / (s.e * kKeys)), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t group = i / key_blocks, s0 = i % key_blocks * kKeys;
-          transpose_block(run.k.at(group / s.g, group % s.g, s0), run.k.dtype, std::min(kKeys, s.s - s0), s.e, run.k.strides[2],
-                          keys.data() + i * s.e * kKeys, kKeys);
-        }
-      });
-      run.keys = keys.data();
-    }
-    const int64_t row_blocks = (s.rows() + kRows - 1) / kRows;
-    const int64_t work = std::min(kRows, s.rows()) * s.s * (s.e + s.f);
-    at::parallel_for(0, s.b * s.g * row_blocks, std::max<int64_t>(1, 200000 / std::max<int64_t>(work, 1)), [&](int64_t begin, int64_t end) {
+    run.logsumexp = reinterpret_cast<float*>(optional_address(call_.writes[1], invocation));
+    // Whole groups, unless there are too few of them for the threads.
+    const int64_t groups = s.b * s.g, row_blocks = round_up(s.rows(), kRows) / kRows;
+    const int64_t wanted = groups % at::get_num_threads() == 0 ? 1 : round_up(2 * at::get_num_threads(), groups) / groups;
+    const int64_t parts = std::min(wanted, row_blocks), part = round_up(row_blocks, parts) / parts * kRows;
+    const int64_t work = std::min(part, s.rows()) * s.s * (s.e + s.f);
+    at::parallel_for(0, groups * parts, std::max<int64_t>(1, kWorkPerThread / work), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t group = i / row_blocks, r0 = i % row_blocks * kRows;
-        block(run, group / s.g, group % s.g, r0, std::min(kRows, s.rows() - r0));
+        const int64_t group = i / parts, r0 = i % parts * part;
+        if (r0 < s.rows()) {
+          attend(run, group / s.g, group % s.g, r0, std::min(part, s.rows() - r0));
+        }
       }
     });
   }
@@ -58,176 +54,97 @@ class AttentionStep final : public LibraryStep {
   struct Run {
     Heads q, k, v, out;
     Mask mask;
-    const float* keys = nullptr;  // transposed
     float* logsumexp = nullptr;
   };
 
-  void block(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t rows) const {
+  // Rows of a group, all that belongs to one of them at the same place of each array.
+  struct Rows {
+    float* sums;   // [rows, f_], of exp(score - top) * value
+    float* total;  // of exp(score - top)
+    float* top;    // the largest score so far
+  };
+
+  // A block of keys and values as the products read them.
+  struct Keys {
+    int64_t s0, n;
+    const float *keys, *values;  // panels, when packed
+  };
+
+  void attend(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t rows) const {
     const AttentionShape& s = shape_;
+    const int64_t panel = panel_columns(std::min(kKeys, s.s)), block = std::min(kRows, rows);
     thread_local std::vector<float> scratch;
-    scratch.resize(static_cast<size_t>(rows * (s.e + kKeys + s.f + 2)));
-    float *q = scratch.data(), *scores = q + rows * s.e, *sums = scores + rows * kKeys, *top = sums + rows * s.f, *total = top + rows;
-    std::fill(sums, sums + rows * s.f, 0.0f);
-    std::fill(top, top + rows, kLowest);
-    std::fill(total, total + rows, 0.0f);
-    int64_t last = 0;  // the last key that some row sees
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t r = r0 + i, h = g * s.repeat + r / s.l, l = r % s.l;
-      widen(run.q.at(b, h, l), run.q.dtype, s.e, s.scale, q + i * s.e);
-      last = std::max(last, s.causal ? std::min(l + 1, s.s) : s.s);
-    }
-    const int64_t key_blocks = (s.s + kKeys - 1) / kKeys;
+    scratch.resize(static_cast<size_t>(rows * (f_ + 2) + block * (s.e + panel) + (packed_ ? panel * (s.e + panel_columns(s.f)) : 0)));
+    const Rows all{scratch.data(), scratch.data() + rows * f_, scratch.data() + rows * (f_ + 1)};
+    float *q = all.top + rows, *scores = q + block * s.e, *keys = scores + block * panel, *values = keys + panel * s.e;
+    std::fill(all.sums, all.top, 0.0f);
+    std::fill(all.top, all.top + rows, kLowest);
+    const int64_t last = s.visible(r0, rows);
     for (int64_t s0 = 0; s0 < last; s0 += kKeys) {
       const int64_t n = std::min(kKeys, last - s0);
-      Tile t{rows, n, s.e, q, s.e, 1, nullptr, 0, 1, scores, kKeys};
-      if (run.keys != nullptr) {
-        t.b = run.keys + ((b * s.g + g) * key_blocks + s0 / kKeys) * s.e * kKeys;
-        t.b_row = kKeys;
-        tile_by_rows(c10::ScalarType::Float)(t);
-      } else {
-        t.b = run.k.at(b, g, s0);
-        t.b_row = 1;
-        t.b_col = run.k.strides[2];
-        tile_by_columns(run.k.dtype)(t);
+      if (packed_) {
+        pack_transposed(run.k.at(b, g, s0), run.k.dtype, n, s.e, run.k.row(), keys);
+        pack(run.v.at(b, g, s0), run.v.dtype, n, s.f, run.v.row(), values);
       }
-      for (int64_t i = 0; i < rows; ++i) {
-        const int64_t r = r0 + i, h = g * s.repeat + r / s.l, l = r % s.l;
-        float* row = scores + i * kKeys;
-        mask_row(s, run.mask, b, h, l, s0, n, row);
-        const float highest = std::max(top[i], row_max(row, n));
-        if (highest == kLowest) {
-          std::fill(row, row + n, 0.0f);
-          continue;
+      for (int64_t i = 0; i < rows; i += kRows) {
+        const int64_t m = std::min(kRows, rows - i), seen = std::min(n, s.visible(r0 + i, m) - s0);
+        if (seen <= 0) {
+          continue;  // all keys of the block are behind the diagonal
         }
-        const float shrink = std::exp(top[i] - highest);
-        top[i] = highest;
-        total[i] = total[i] * shrink + exp_and_sum(row, n, highest);
-        if (shrink != 1) {
-          scale_row(sums + i * s.f, s.f, shrink);
+        for (int64_t r = 0; r < m; ++r) {
+          const int64_t row = r0 + i + r;
+          widen(run.q.at(b, s.head(g, row), row % s.l), run.q.dtype, s.e, s.scale, q + r * s.e);
         }
+        meet(run, b, g, r0 + i, m, q, {s0, n, keys, values}, seen, scores, panel, {all.sums + i * f_, all.total + i, all.top + i});
       }
-      tile_by_rows(run.v.dtype)({rows, s.f, n, scores, kKeys, 1, run.v.at(b, g, s0), run.v.strides[2], 1, sums, s.f, true});
     }
     for (int64_t i = 0; i < rows; ++i) {
-      const int64_t r = r0 + i, h = g * s.repeat + r / s.l, l = r % s.l;
-      scale_row(sums + i * s.f, s.f, total[i] > 0 ? 1 / total[i] : total[i] == 0 ? 0 : total[i]);  // NaN stays
-      narrow(sums + i * s.f, s.f, const_cast<void*>(run.out.at(b, h, l)), run.out.dtype);
+      const int64_t r = r0 + i, h = s.head(g, r), l = r % s.l;
+      const float total = all.total[i];
+      scale_row(all.sums + i * f_, s.f, total == 0 ? 0 : 1 / total);  // NaN stays
+      narrow(all.sums + i * f_, s.f, run.out.at(b, h, l), run.out.dtype);
       if (run.logsumexp != nullptr) {
         const auto& strides = call_.writes[1].strides;
-        run.logsumexp[b * strides[0] + h * strides[1] + l * strides[2]] = top[i] + std::log(total[i]);
+        run.logsumexp[b * strides[0] + h * strides[1] + l * strides[2]] = all.top[i] + std::log(total);
       }
+    }
+  }
+
+  // m rows from r0 on against the first `seen` keys of a block. scores [m, row]: scratch.
+  void meet(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t m, const float* q, const Keys& block, int64_t seen, float* scores,
+            int64_t row, const Rows& rows) const {
+    const AttentionShape& s = shape_;
+    if (packed_) {
+      tile_by_panels({m, round_up(seen, vector_width()), s.e, q, s.e, 1, block.keys, s.e, 1, scores, row});
+    } else {
+      tile_by_columns(run.k.dtype)({m, seen, s.e, q, s.e, 1, run.k.at(b, g, block.s0), 1, run.k.row(), scores, row});
+    }
+    for (int64_t i = 0; i < m; ++i) {
+      float* y = scores + i * row;
+      mask_row(s, run.mask, b, g, r0 + i, block.s0, seen, y);
+      const float highest = std::max(rows.top[i], row_max(y, seen));
+      const float shift = highest == kLowest ? 0 : highest;  // nothing seen yet: exp gives zeros (or NaN, which no maximum sees)
+      const float shrink = std::exp(rows.top[i] - shift);
+      rows.top[i] = highest;
+      rows.total[i] = rows.total[i] * shrink + exp_and_sum(y, seen, shift);
+      if (shrink != 1) {
+        scale_row(rows.sums + i * f_, s.f, shrink);
+      }
+    }
+    if (packed_) {
+      tile_by_panels({m, f_, seen, scores, row, 1, block.values, block.n, 1, rows.sums, f_, true});
+    } else {
+      tile_by_rows(run.v.dtype)({m, s.f, seen, scores, row, 1, run.v.at(b, g, block.s0), run.v.row(), 1, rows.sums, f_, true});
     }
   }
 
   LibraryCall call_;
   AttentionShape shape_;
+  bool packed_;
+  int64_t f_;  // row stride of sums
 };
 
-bool has_rows(const Operand& o, c10::ScalarType t) {
-  return o.dtype == t && o.sizes.size() == 4 && (o.strides[3] == 1 || o.sizes[3] == 1);
-}
-
 }  // namespace
-
-AttentionShape attention_shape(const LibraryCall& call, const Operand& q, const Operand& k, const Operand& v) {
-  AttentionShape s;
-  s.b = q.sizes[0];
-  s.h = q.sizes[1];
-  s.g = k.sizes[1];
-  s.l = q.sizes[2];
-  s.s = k.sizes[2];
-  s.e = q.sizes[3];
-  s.f = v.sizes[3];
-  s.repeat = s.g == 0 ? 0 : s.h / s.g;
-  s.causal = call.ints.at(0) != 0;
-  s.scale = static_cast<float>(call.floats.at(0));
-  return s;
-}
-
-Heads::Heads(const Operand& o, const Invocation& invocation)
-    : data(address(o, invocation)), dtype(o.dtype), itemsize(static_cast<int64_t>(c10::elementSize(o.dtype))) {
-  std::copy(o.sizes.begin(), o.sizes.end(), sizes.begin());
-  std::copy(o.strides.begin(), o.strides.end(), strides.begin());
-}
-
-void widen(const void* from, c10::ScalarType dtype, int64_t n, float factor, float* to) {
-  if (dtype == c10::ScalarType::Float) {
-    std::copy_n(static_cast<const float*>(from), n, to);
-  } else {
-    std::copy_n(static_cast<const c10::BFloat16*>(from), n, to);
-  }
-  if (factor != 1) {
-    scale_row(to, n, factor);
-  }
-}
-
-void narrow(const float* from, int64_t n, void* to, c10::ScalarType dtype) {
-  if (dtype == c10::ScalarType::Float) {
-    std::copy_n(from, n, static_cast<float*>(to));
-  } else {
-    std::copy_n(from, n, static_cast<c10::BFloat16*>(to));
-  }
-}
-
-Mask::Mask(const Operand& o, const Invocation& invocation) : present(kernels::present(o)), dtype(o.dtype) {
-  if (!present) {
-    return;
-  }
-  data = address(o, invocation);
-  for (size_t d = 0; d < o.sizes.size(); ++d) {
-    strides[4 - o.sizes.size() + d] = o.sizes[d] == 1 ? 0 : o.strides[d];
-  }
-}
-
-void Mask::add(int64_t b, int64_t h, int64_t l, int64_t s0, int64_t n, float* scores) const {
-  const int64_t at = b * strides[0] + h * strides[1] + l * strides[2] + s0 * strides[3], step = strides[3];
-  if (dtype == c10::ScalarType::Bool) {
-    const auto* m = reinterpret_cast<const bool*>(data) + at;
-    for (int64_t i = 0; i < n; ++i) {
-      scores[i] = m[i * step] ? scores[i] : kLowest;
-    }
-  } else if (dtype == c10::ScalarType::Float) {
-    const auto* m = reinterpret_cast<const float*>(data) + at;
-    for (int64_t i = 0; i < n; ++i) {
-      scores[i] += m[i * step];
-    }
-  } else {
-    const auto* m = reinterpret_cast<const c10::BFloat16*>(data) + at;
-    for (int64_t i = 0; i < n; ++i) {
-      scores[i] += static_cast<float>(m[i * step]);
-    }
-  }
-}
-
-void mask_row(const AttentionShape& shape, const Mask& mask, int64_t b, int64_t h, int64_t l, int64_t s0, int64_t n, float* scores) {
-  if (mask.present) {
-    mask.add(b, h, l, s0, n, scores);
-  }
-  if (shape.causal && l + 1 < s0 + n) {
-    std::fill(scores + std::max<int64_t>(0, l + 1 - s0), scores + n, kLowest);
-  }
-}
-
-bool attention_supported(const LibraryCall& call) {
-  const bool backward = call.primitive == Primitive::kAttentionBackward;
-  const size_t first = backward ? 1 : 0;  // of q, k, v, mask
-  const Operand &q = call.reads[first], &k = call.reads[first + 1], &v = call.reads[first + 2], &mask = call.reads[first + 3];
-  const c10::ScalarType t = q.dtype;
-  if ((t != c10::ScalarType::Float && t != c10::ScalarType::BFloat16) || !has_rows(q, t) || !has_rows(k, t) || !has_rows(v, t) ||
-      !has_rows(call.writes[0], t) || k.sizes[1] == 0 || q.sizes[1] % k.sizes[1] != 0 || k.sizes[1] != v.sizes[1] ||
-      q.sizes[0] != k.sizes[0] || numel(k) == 0) {
-    return false;
-  }
-  if (present(mask) && (mask.sizes.size() > 4 || (mask.dtype != c10::ScalarType::Bool && mask.dtype != c10::ScalarType::Float &&
-                                                  mask.dtype != c10::ScalarType::BFloat16))) {
-    return false;
-  }
-  if (!backward) {
-    return call.writes.size() < 2 || !present(call.writes[1]) || call.writes[1].dtype == c10::ScalarType::Float;
-  }
-  return has_rows(call.reads[0], t) && has_rows(call.reads[5], t) && has_rows(call.writes[1], t) && has_rows(call.writes[2], t) &&
-         call.reads[6].dtype == c10::ScalarType::Float;
-}
 
 std::unique_ptr<Step> make_attention(const LibraryCall& call, const Constants&) {
   return std::make_unique<AttentionStep>(call);

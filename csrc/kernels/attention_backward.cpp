@@ -5,36 +5,45 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "csrc/kernels/attention.h"
+#include "csrc/kernels/rows.h"
+#include "csrc/kernels/tile.h"
 
 namespace torch_hpu::kernels {
 namespace {
 
-constexpr int64_t kRows = 64, kKeys = 128;
+constexpr int64_t kRows = 48, kKeys = 128;
 
 class AttentionBackwardStep final : public LibraryStep {
  public:
   explicit AttentionBackwardStep(const LibraryCall& call)
-      : LibraryStep(call), call_(call), shape_(attention_shape(call, call.reads[1], call.reads[2], call.reads[3])) {}
+      : LibraryStep(call),
+        call_(call),
+        shape_(attention_shape(call, call.reads[1], call.reads[2], call.reads[3])),
+        e_(round_up(shape_.e, vector_width())),
+        f_(round_up(shape_.f, vector_width())) {}
 
  protected:
   void execute(const Invocation& invocation) const override {
-    const AttentionShape& s = shape_;
     auto heads = [&](const Operand& o) { return Heads(o, invocation); };
-    const Run run{heads(call_.reads[0]),
-                  heads(call_.reads[1]),
-                  heads(call_.reads[2]),
-                  heads(call_.reads[3]),
-                  heads(call_.reads[5]),
-                  Mask(call_.reads[4], invocation),
-                  reinterpret_cast<const float*>(address(call_.reads[6], invocation)),
+    const auto& reads = call_.reads;
+    const Run run{heads(reads[0]),
+                  heads(reads[1]),
+                  heads(reads[2]),
+                  heads(reads[3]),
+                  heads(reads[5]),
+                  Mask(reads[4], invocation),
+                  reinterpret_cast<const float*>(address(reads[6], invocation)),
                   heads(call_.writes[0]),
                   heads(call_.writes[1]),
                   heads(call_.writes[2])};
-    at::parallel_for(0, s.b * s.g, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, shape_.b * shape_.g, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        group(run, i / s.g, i % s.g);
+        group(run, i / shape_.g, i % shape_.g);
       }
     });
   }
@@ -47,87 +56,126 @@ class AttentionBackwardStep final : public LibraryStep {
     Heads grad_q, grad_k, grad_v;
   };
 
-  // All rows of a group in float: queries, grad_out, and the sums of grad_q; per row logsumexp and rowsum(grad_out * out).
+  // All rows of a group in float; matrices have row strides e_ and f_, filled up with zeros.
   struct Rows {
-    std::vector<float> q, grad_out, grad_q, logsumexp, delta;
+    float *q, *grad_out, *grad_q;
+    float *logsumexp, *delta;  // delta: rowsum(grad_out * out)
   };
 
-  Rows load_rows(const Run& run, int64_t b, int64_t g) const {
-    const AttentionShape& s = shape_;
-    const auto n = static_cast<size_t>(s.rows());
-    Rows rows{std::vector<float>(n * static_cast<size_t>(s.e)), std::vector<float>(n * static_cast<size_t>(s.f)),
-              std::vector<float>(n * static_cast<size_t>(s.e), 0.0f), std::vector<float>(n), std::vector<float>(n)};
-    std::vector<float> out(static_cast<size_t>(s.f));
-    const auto& strides = call_.reads[6].strides;
-    for (int64_t r = 0; r < s.rows(); ++r) {
-      const int64_t h = g * s.repeat + r / s.l, l = r % s.l;
-      float* grad_out = rows.grad_out.data() + r * s.f;
-      widen(run.q.at(b, h, l), run.q.dtype, s.e, 1, rows.q.data() + r * s.e);
-      widen(run.grad_out.at(b, h, l), run.grad_out.dtype, s.f, 1, grad_out);
-      widen(run.out.at(b, h, l), run.out.dtype, s.f, 1, out.data());
-      float delta = 0;
-      for (int64_t j = 0; j < s.f; ++j) {
-        delta += grad_out[j] * out[static_cast<size_t>(j)];
-      }
-      rows.delta[static_cast<size_t>(r)] = delta;
-      rows.logsumexp[static_cast<size_t>(r)] = run.logsumexp[b * strides[0] + h * strides[1] + l * strides[2]];
+  // A block of keys and values, their gradients, and what one block of rows makes of them.
+  struct Keys {
+    int64_t s0, n;
+    float *k_panels, *v_panels;  // transposed: [E, n], [F, n]
+    float* k;                    // [n, e_]
+    float *grad_k, *grad_v;      // [n, e_], [n, f_]
+    float *p, *ds;               // [kRows, kKeys]
+  };
+
+  // Consecutive arrays in one scratch.
+  class Carver {
+   public:
+    explicit Carver(float* at) : at_(at) {}
+    float* take(int64_t n) {
+      return std::exchange(at_, at_ + n);
     }
-    return rows;
-  }
+
+   private:
+    float* at_;
+  };
 
   void group(const Run& run, int64_t b, int64_t g) const {
     const AttentionShape& s = shape_;
-    Rows rows = load_rows(run, b, g);
-    std::vector<float> keys(static_cast<size_t>(s.e * kKeys)), values(static_cast<size_t>(s.f * kKeys)), p(kRows * kKeys),
-        ds(kRows * kKeys), grad_k(static_cast<size_t>(kKeys * s.e)), grad_v(static_cast<size_t>(kKeys * s.f));
-    const TileKernel by_rows = tile_by_rows(c10::ScalarType::Float);
-    for (int64_t s0 = 0; s0 < s.s; s0 += kKeys) {
-      const int64_t n = std::min(kKeys, s.s - s0);
-      transpose_block(run.k.at(b, g, s0), run.k.dtype, n, s.e, run.k.strides[2], keys.data(), kKeys);
-      transpose_block(run.v.at(b, g, s0), run.v.dtype, n, s.f, run.v.strides[2], values.data(), kKeys);
-      std::fill(grad_k.begin(), grad_k.end(), 0.0f);
-      std::fill(grad_v.begin(), grad_v.end(), 0.0f);
-      for (int64_t r0 = 0; r0 < s.rows(); r0 += kRows) {
-        const int64_t m = std::min(kRows, s.rows() - r0);
-        if (s.causal && s.repeat == 1 && r0 + m <= s0) {
-          continue;  // no row of the block sees a key of the block
+    const int64_t rows = s.rows();
+    thread_local std::vector<float> scratch;
+    scratch.resize(static_cast<size_t>(rows * (2 * e_ + f_ + 2) + kKeys * (s.e + s.f + 2 * e_ + f_ + 2 * kRows)));
+    Carver carver(scratch.data());
+    const Rows all{carver.take(rows * e_), carver.take(rows * f_), carver.take(rows * e_), carver.take(rows), carver.take(rows)};
+    Keys keys{0,
+              0,
+              carver.take(kKeys * s.e),
+              carver.take(kKeys * s.f),
+              carver.take(kKeys * e_),
+              carver.take(kKeys * e_),
+              carver.take(kKeys * f_),
+              carver.take(kRows * kKeys),
+              carver.take(kRows * kKeys)};
+    load_rows(run, b, g, all);
+    for (; keys.s0 < s.s; keys.s0 += kKeys) {
+      keys.n = std::min(kKeys, s.s - keys.s0);
+      load_keys(run, b, g, keys);
+      for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
+        const int64_t m = std::min(kRows, rows - r0), seen = std::min(keys.n, s.visible(r0, m) - keys.s0);
+        if (seen > 0) {
+          meet(run, b, g, r0, m, seen, all, keys);
         }
-        const float *q = rows.q.data() + r0 * s.e, *grad_out = rows.grad_out.data() + r0 * s.f;
-        by_rows({m, n, s.e, q, s.e, 1, keys.data(), kKeys, 1, p.data(), kKeys});
-        by_rows({m, n, s.f, grad_out, s.f, 1, values.data(), kKeys, 1, ds.data(), kKeys});
-        for (int64_t i = 0; i < m; ++i) {
-          const int64_t r = r0 + i;
-          float *prow = p.data() + i * kKeys, *drow = ds.data() + i * kKeys;
-          scale_row(prow, n, s.scale);
-          mask_row(s, run.mask, b, g * s.repeat + r / s.l, r % s.l, s0, n, prow);
-          const float logsumexp = rows.logsumexp[static_cast<size_t>(r)], delta = rows.delta[static_cast<size_t>(r)];
-          if (logsumexp == -std::numeric_limits<float>::infinity()) {  // a row that sees nothing
-            std::fill(prow, prow + n, 0.0f);
-            std::fill(drow, drow + n, 0.0f);
-            continue;
-          }
-          exp_and_sum(prow, n, logsumexp);
-          for (int64_t j = 0; j < n; ++j) {
-            drow[j] = prow[j] * (drow[j] - delta) * s.scale;
-          }
-        }
-        by_rows({n, s.f, m, p.data(), 1, kKeys, grad_out, s.f, 1, grad_v.data(), s.f, true});
-        by_rows({n, s.e, m, ds.data(), 1, kKeys, q, s.e, 1, grad_k.data(), s.e, true});
-        tile_by_rows(run.k.dtype)(
-            {m, s.e, n, ds.data(), kKeys, 1, run.k.at(b, g, s0), run.k.strides[2], 1, rows.grad_q.data() + r0 * s.e, s.e, true});
       }
-      for (int64_t j = 0; j < n; ++j) {
-        narrow(grad_k.data() + j * s.e, s.e, const_cast<void*>(run.grad_k.at(b, g, s0 + j)), run.grad_k.dtype);
-        narrow(grad_v.data() + j * s.f, s.f, const_cast<void*>(run.grad_v.at(b, g, s0 + j)), run.grad_v.dtype);
+      for (int64_t j = 0; j < keys.n; ++j) {
+        store(keys.grad_k + j * e_, s.e, run.grad_k, b, g, keys.s0 + j);
+        store(keys.grad_v + j * f_, s.f, run.grad_v, b, g, keys.s0 + j);
       }
     }
+    for (int64_t r = 0; r < rows; ++r) {
+      store(all.grad_q + r * e_, s.e, run.grad_q, b, s.head(g, r), r % s.l);
+    }
+  }
+
+  static void store(const float* row, int64_t n, const Heads& to, int64_t b, int64_t h, int64_t i) {
+    if (to.data != nullptr) {
+      narrow(row, n, to.at(b, h, i), to.dtype);
+    }
+  }
+
+  void load_rows(const Run& run, int64_t b, int64_t g, const Rows& all) const {
+    const AttentionShape& s = shape_;
+    const auto& strides = call_.reads[6].strides;
+    std::fill(all.q, all.logsumexp, 0.0f);
+    std::vector<float> out(static_cast<size_t>(s.f));
     for (int64_t r = 0; r < s.rows(); ++r) {
-      narrow(rows.grad_q.data() + r * s.e, s.e, const_cast<void*>(run.grad_q.at(b, g * s.repeat + r / s.l, r % s.l)), run.grad_q.dtype);
+      const int64_t h = s.head(g, r), l = r % s.l;
+      float* grad_out = all.grad_out + r * f_;
+      widen(run.q.at(b, h, l), run.q.dtype, s.e, 1, all.q + r * e_);
+      widen(run.grad_out.at(b, h, l), run.grad_out.dtype, s.f, 1, grad_out);
+      widen(run.out.at(b, h, l), run.out.dtype, s.f, 1, out.data());
+      all.delta[r] = dot_rows(grad_out, out.data(), s.f);
+      const float logsumexp = run.logsumexp[b * strides[0] + h * strides[1] + l * strides[2]];
+      all.logsumexp[r] = logsumexp == -std::numeric_limits<float>::infinity() ? 0 : logsumexp;  // a row that sees nothing: all P are zero
     }
+  }
+
+  void load_keys(const Run& run, int64_t b, int64_t g, const Keys& keys) const {
+    const AttentionShape& s = shape_;
+    pack_transposed(run.k.at(b, g, keys.s0), run.k.dtype, keys.n, s.e, run.k.row(), keys.k_panels);
+    pack_transposed(run.v.at(b, g, keys.s0), run.v.dtype, keys.n, s.f, run.v.row(), keys.v_panels);
+    std::fill(keys.k, keys.p, 0.0f);
+    for (int64_t j = 0; j < keys.n; ++j) {
+      widen(run.k.at(b, g, keys.s0 + j), run.k.dtype, s.e, 1, keys.k + j * e_);
+    }
+  }
+
+  // m rows from r0 on against the first `seen` keys of a block.
+  void meet(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t m, int64_t seen, const Rows& all, const Keys& keys) const {
+    const AttentionShape& s = shape_;
+    const int64_t columns = round_up(seen, vector_width());
+    const float *q = all.q + r0 * e_, *grad_out = all.grad_out + r0 * f_;
+    tile_by_panels({m, columns, s.e, q, e_, 1, keys.k_panels, s.e, 1, keys.p, kKeys});
+    tile_by_panels({m, columns, s.f, grad_out, f_, 1, keys.v_panels, s.f, 1, keys.ds, kKeys});
+    for (int64_t i = 0; i < m; ++i) {
+      const int64_t r = r0 + i;
+      float* p = keys.p + i * kKeys;
+      scale_row(p, seen, s.scale);
+      mask_row(s, run.mask, b, g, r, keys.s0, seen, p);
+      exp_and_sum(p, seen, all.logsumexp[r]);
+      softmax_gradient(p, keys.ds + i * kKeys, seen, all.delta[r], s.scale);
+    }
+    const TileKernel by_rows = tile_by_rows(c10::ScalarType::Float);
+    by_rows({seen, f_, m, keys.p, 1, kKeys, grad_out, f_, 1, keys.grad_v, f_, true});
+    by_rows({seen, e_, m, keys.ds, 1, kKeys, q, e_, 1, keys.grad_k, e_, true});
+    by_rows({m, e_, seen, keys.ds, kKeys, 1, keys.k, e_, 1, all.grad_q + r0 * e_, e_, true});
   }
 
   LibraryCall call_;
   AttentionShape shape_;
+  int64_t e_, f_;  // row strides of matrices in float
 };
 
 }  // namespace

@@ -21,22 +21,22 @@ using torch::jit::Stack;
 
 // Scores and their parts, in float (double for double): what forward and backward of attention share.
 struct Attention {
-  at::Tensor q, k, v;  // [B, H, L, E], [B, H, S, E], [B, H, S, F]
+  at::Tensor q, k, v;  // [B, H, L, E], [B, H, S, E], [B, H, S, F], or all without B
   double scale;
   at::Tensor scores;  // [B, H, L, S]
 
   Attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& bias, bool causal,
             std::optional<double> given_scale) {
     const c10::ScalarType wide = query.scalar_type() == c10::ScalarType::Double ? c10::ScalarType::Double : c10::ScalarType::Float;
-    const int64_t repeat = query.size(1) / key.size(1);
+    const int64_t repeat = query.size(-3) / key.size(-3);
     q = query.to(wide);
-    k = key.to(wide).repeat_interleave(repeat, 1);
-    v = value.to(wide).repeat_interleave(repeat, 1);
+    k = key.to(wide).repeat_interleave(repeat, -3);
+    v = value.to(wide).repeat_interleave(repeat, -3);
     scale = given_scale.value_or(1 / std::sqrt(static_cast<double>(query.size(-1))));
     scores = at::matmul(q, k.transpose(-2, -1)).mul_(scale);
     const at::Tensor lowest = at::scalar_tensor(-std::numeric_limits<double>::infinity(), scores.options());
     if (causal) {
-      const int64_t l = q.size(2), s = k.size(2);
+      const int64_t l = q.size(-2), s = k.size(-2);
       scores = at::where(at::arange(s).unsqueeze(0).le(at::arange(l).unsqueeze(1)), scores, lowest);
     }
     if (bias.defined()) {
@@ -46,7 +46,7 @@ struct Attention {
 
   // Rows without any admitted key have probability zero everywhere.
   at::Tensor probabilities(const at::Tensor& logsumexp) const {
-    return (scores - logsumexp.to(scores.scalar_type()).unsqueeze(-1)).exp_().nan_to_num_(0);
+    return (scores - logsumexp.masked_fill(logsumexp.eq(-std::numeric_limits<double>::infinity()), 0).unsqueeze(-1)).exp_();
   }
 };
 
@@ -65,14 +65,14 @@ void attention(Stack& stack) {
   const at::Tensor logsumexp = at::logsumexp(a.scores, -1);
   const at::Tensor out = at::matmul(a.probabilities(logsumexp), a.v).to(query.scalar_type());
   const at::Tensor none = at::zeros({0}, at::TensorOptions().dtype(c10::ScalarType::Long));
-  const int64_t l = query.size(2), s = a.k.size(2);
+  const int64_t l = query.size(-2), s = a.k.size(-2);
   stack = Stack{out, logsumexp.to(c10::ScalarType::Float), none, none, l, s, none, none, at::zeros({0}, query.options())};
 }
 
 // Sums the heads that share one key.
 at::Tensor fold_heads(const at::Tensor& grad, const at::Tensor& like) {  // [B, H, S, E] -> [B, G, S, E]
-  const int64_t groups = like.size(1);
-  return grad.unflatten(1, {groups, grad.size(1) / groups}).sum(2).to(like.scalar_type());
+  const int64_t groups = like.size(-3);
+  return grad.unflatten(-3, {groups, grad.size(-3) / groups}).sum(-3).to(like.scalar_type());
 }
 
 // (grad_out, query, key, value, attn_bias, grad_input_mask, out, logsumexp, cum_seq_q, cum_seq_k, max_q, max_k, dropout_p, is_causal,

@@ -32,11 +32,11 @@ enum class Primitive : uint8_t {
   kConvolution,
   kConvolutionBackwardInput,   // reads: grad_output, weight; writes: grad_input; ints as above
   kConvolutionBackwardWeight,  // reads: grad_output, input; writes: grad_weight; ints as above
-  // scaled dot-product attention without a score matrix in memory. q[B,H,L,E] k[B,G,S,E] v[B,G,S,F] (H a multiple of G)
+  // scaled dot-product attention without a score matrix in memory, in float, bfloat16 or half. q[B,H,L,E] k[B,G,S,E] v[B,G,S,F] (H a multiple of G)
   // reads: q, k, v, mask? (bool or additive, broadcastable to [B,H,L,S]); writes: out[B,H,L,F], logsumexp?[B,H,L] (float)
   // ints: causal; floats: scale
   kAttention,
-  kAttentionBackward,  // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q, grad_k, grad_v
+  kAttentionBackward,  // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q?, grad_k?, grad_v?
   // reads: input; writes: out, indices (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode
   kMaxPool,
   kMaxPoolBackward,  // reads: grad_output, indices; writes: grad_input

@@ -71,8 +71,9 @@ std::unique_ptr<Step> make_convolution(const LibraryCall& call, const Constants&
 // pool.cpp
 bool pool_supported(const LibraryCall& call);
 std::unique_ptr<Step> make_pool(const LibraryCall& call, const Constants& constants);
-// attention.cpp
+// attention_operands.cpp
 bool attention_supported(const LibraryCall& call);
+// attention.cpp
 std::unique_ptr<Step> make_attention(const LibraryCall& call, const Constants& constants);
 // attention_backward.cpp
 std::unique_ptr<Step> make_attention_backward(const LibraryCall& call, const Constants& constants);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "csrc/kernels/rows.h"
 #include "csrc/kernels/simd.h"
 
 namespace torch_hpu::kernels {
@@ -85,6 +86,13 @@ HPU_INLINE void rows_panel(const Tile& t, int64_t n0, int64_t lanes) {
 template <typename T, int W, int NR>
 HPU_INLINE void by_rows(const Tile& t) {
   int64_t n = 0;
+  if (t.m < 4) {  // more vectors side by side: enough sums to hide the latency of additions
+    for (; n + 8 * W <= t.n; n += 8 * W) {
+      for (int64_t m = 0; m < t.m; ++m) {
+        rows_block<T, W, 1, 8>(t, m, n, W);
+      }
+    }
+  }
   for (; n + NR * W <= t.n; n += NR * W) {
     rows_panel<T, W, NR>(t, n, W);
   }
@@ -104,7 +112,7 @@ HPU_INLINE void by_rows(const Tile& t) {
     for (int64_t k = 0; k < t.k; ++k) {
       const float ai = t.a[m * t.a_row + k * t.a_col];
       for (int64_t j = 0; j < t.n; ++j) {
-        acc[j] += ai * simd::widen(b[k * t.b_row + j]);
+        acc[j] += ai * static_cast<float>(b[k * t.b_row + j]);
       }
     }
     for (int64_t j = 0; j < t.n; ++j) {
@@ -155,7 +163,7 @@ HPU_INLINE void dots_block(const Tile& t, int64_t m0, int64_t n0) {
     for (int j = 0; j < NR; ++j) {
       float s = sums[j];
       for (int64_t rest = k; rest < t.k; ++rest) {
-        s += a[i * t.a_row + rest] * simd::widen(b[j * t.b_col + rest]);
+        s += a[i * t.a_row + rest] * static_cast<float>(b[j * t.b_col + rest]);
       }
       float& c = t.c[(m0 + i) * t.c_row + n0 + j];
       c = t.accumulate ? c + s : s;
@@ -177,78 +185,16 @@ HPU_INLINE void dots_panel(const Tile& t, int64_t m0) {
 template <typename T, int W>
 HPU_INLINE void by_columns(const Tile& t) {
   int64_t m = 0;
-  for (; m + 4 <= t.m; m += 4) {
-    dots_panel<T, W, 4>(t, m);
+  if constexpr (W == 16) {  // four times four sums fit into 32 registers only
+    for (; m + 4 <= t.m; m += 4) {
+      dots_panel<T, W, 4>(t, m);
+    }
   }
   for (; m + 2 <= t.m; m += 2) {
     dots_panel<T, W, 2>(t, m);
   }
   for (; m < t.m; ++m) {
     dots_panel<T, W, 1>(t, m);
-  }
-}
-
-template <int W>
-HPU_INLINE float exp_sum(float* y, int64_t n, float shift) {
-  typename Vec<W>::f32 total{};
-  int64_t i = 0;
-  for (; i + W <= n; i += W) {
-    typename Vec<W>::f32 v;
-    simd::load<W>(y + i, v);
-    v -= shift;
-    simd::exp<W>(v);
-    simd::store<W>(y + i, v);
-    total += v;
-  }
-  float rest = 0;
-  if (i < n) {
-    float parts[W] = {};
-    std::copy(y + i, y + n, parts);
-    typename Vec<W>::f32 v;
-    simd::load<W>(parts, v);
-    v -= shift;
-    simd::exp<W>(v);
-    simd::store<W>(parts, v);
-    for (int64_t j = i; j < n; ++j) {
-      y[j] = parts[j - i];
-      rest += parts[j - i];
-    }
-  }
-  return simd::sum<W>(total) + rest;
-}
-
-template <int W>
-HPU_INLINE float max_of(const float* y, int64_t n) {
-  float best = -__builtin_inff();
-  int64_t i = 0;
-  if (n >= W) {
-    typename Vec<W>::f32 m;
-    simd::load<W>(y, m);
-    for (i = W; i + W <= n; i += W) {
-      typename Vec<W>::f32 v;
-      simd::load<W>(y + i, v);
-      m = v > m ? v : m;
-    }
-    for (int j = 0; j < W; ++j) {
-      best = m[j] > best ? m[j] : best;
-    }
-  }
-  for (; i < n; ++i) {
-    best = y[i] > best ? y[i] : best;
-  }
-  return best;
-}
-
-template <int W>
-HPU_INLINE void scale(float* y, int64_t n, float factor) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) {
-    typename Vec<W>::f32 v;
-    simd::load<W>(y + i, v);
-    simd::store<W>(y + i, v * factor);
-  }
-  for (; i < n; ++i) {
-    y[i] *= factor;
   }
 }
 
@@ -277,98 +223,54 @@ HPU_AVX512 void columns_avx512(const Tile& t) {
   by_columns<T, 16>(t);
 }
 
-float exp_sum_base(float* y, int64_t n, float shift) {
-  return exp_sum<4>(y, n, shift);
-}
-HPU_AVX2 float exp_sum_avx2(float* y, int64_t n, float shift) {
-  return exp_sum<8>(y, n, shift);
-}
-HPU_AVX512 float exp_sum_avx512(float* y, int64_t n, float shift) {
-  return exp_sum<16>(y, n, shift);
-}
-
-float max_base(const float* y, int64_t n) {
-  return max_of<4>(y, n);
-}
-HPU_AVX2 float max_avx2(const float* y, int64_t n) {
-  return max_of<8>(y, n);
-}
-HPU_AVX512 float max_avx512(const float* y, int64_t n) {
-  return max_of<16>(y, n);
-}
-
-void scale_base(float* y, int64_t n, float factor) {
-  scale<4>(y, n, factor);
-}
-HPU_AVX2 void scale_avx2(float* y, int64_t n, float factor) {
-  scale<8>(y, n, factor);
-}
-HPU_AVX512 void scale_avx512(float* y, int64_t n, float factor) {
-  scale<16>(y, n, factor);
-}
-
+// The kernel of a dtype on this host.
 template <typename T>
-void transpose(const T* src, int64_t rows, int64_t cols, int64_t src_row, float* dst, int64_t dst_row) {
-  constexpr int64_t kBlock = 16;
-  for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
-    const int64_t i1 = std::min(rows, i0 + kBlock);
-    for (int64_t j = 0; j < cols; ++j) {
-      for (int64_t i = i0; i < i1; ++i) {
-        dst[j * dst_row + i] = simd::widen(src[i * src_row + j]);
-      }
-    }
-  }
+TileKernel select_rows() {
+  return simd::select<TileKernel>(rows_base<T>, rows_avx2<T>, rows_avx512<T>);
+}
+template <typename T>
+TileKernel select_columns() {
+  return simd::select<TileKernel>(columns_base<T>, columns_avx2<T>, columns_avx512<T>);
 }
 
 }  // namespace
 
 TileKernel tile_by_rows(c10::ScalarType b) {
-  if (b == c10::ScalarType::Float) {
-    static const TileKernel f = simd::select<TileKernel>(rows_base<float>, rows_avx2<float>, rows_avx512<float>);
-    return f;
+  switch (b) {
+    case c10::ScalarType::Float:
+      return select_rows<float>();
+    case c10::ScalarType::BFloat16:
+      return select_rows<c10::BFloat16>();
+    case c10::ScalarType::Half:
+      return select_rows<c10::Half>();
+    default:
+      return nullptr;
   }
-  if (b == c10::ScalarType::BFloat16) {
-    static const TileKernel f = simd::select<TileKernel>(rows_base<uint16_t>, rows_avx2<uint16_t>, rows_avx512<uint16_t>);
-    return f;
-  }
-  return nullptr;
 }
 
 TileKernel tile_by_columns(c10::ScalarType b) {
-  if (b == c10::ScalarType::Float) {
-    static const TileKernel f = simd::select<TileKernel>(columns_base<float>, columns_avx2<float>, columns_avx512<float>);
-    return f;
+  switch (b) {
+    case c10::ScalarType::Float:
+      return select_columns<float>();
+    case c10::ScalarType::BFloat16:
+      return select_columns<c10::BFloat16>();
+    case c10::ScalarType::Half:
+      return select_columns<c10::Half>();
+    default:
+      return nullptr;
   }
-  if (b == c10::ScalarType::BFloat16) {
-    static const TileKernel f = simd::select<TileKernel>(columns_base<uint16_t>, columns_avx2<uint16_t>, columns_avx512<uint16_t>);
-    return f;
-  }
-  return nullptr;
 }
 
-float exp_and_sum(float* y, int64_t n, float shift) {
-  using F = float (*)(float*, int64_t, float);
-  static const F f = simd::select<F>(exp_sum_base, exp_sum_avx2, exp_sum_avx512);
-  return f(y, n, shift);
-}
-
-float row_max(const float* y, int64_t n) {
-  using F = float (*)(const float*, int64_t);
-  static const F f = simd::select<F>(max_base, max_avx2, max_avx512);
-  return f(y, n);
-}
-
-void scale_row(float* y, int64_t n, float factor) {
-  using F = void (*)(float*, int64_t, float);
-  static const F f = simd::select<F>(scale_base, scale_avx2, scale_avx512);
-  f(y, n, factor);
-}
-
-void transpose_block(const void* src, c10::ScalarType dtype, int64_t rows, int64_t cols, int64_t src_row, float* dst, int64_t dst_row) {
-  if (dtype == c10::ScalarType::Float) {
-    transpose(static_cast<const float*>(src), rows, cols, src_row, dst, dst_row);
-  } else {
-    transpose(static_cast<const uint16_t*>(src), rows, cols, src_row, dst, dst_row);
+void tile_by_panels(const Tile& t) {
+  const TileKernel kernel = tile_by_rows(c10::ScalarType::Float);
+  const int64_t panel = panel_width();
+  Tile part = t;
+  part.b_row = panel;
+  for (int64_t n = 0; n < t.n; n += panel) {
+    part.n = std::min(panel, t.n - n);
+    part.b = static_cast<const float*>(t.b) + n * t.b_row;
+    part.c = t.c + n;
+    kernel(part);
   }
 }
 

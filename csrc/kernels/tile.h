@@ -8,7 +8,7 @@
 namespace torch_hpu::kernels {
 
 // c[m, n] = (accumulate ? c : 0) + sum over k of a[m, k] * b[k, n]; strides in elements, c has unit column stride. a and c are float,
-// b is float or bfloat16.
+// b is float, bfloat16 or half.
 struct Tile {
   int64_t m, n, k;
   const float* a;
@@ -26,13 +26,7 @@ using TileKernel = void (*)(const Tile&);
 TileKernel tile_by_rows(c10::ScalarType b);
 TileKernel tile_by_columns(c10::ScalarType b);
 
-// y[i] = exp(y[i] - shift); returns the sum. Exact zero for -inf.
-float exp_and_sum(float* y, int64_t n, float shift);
-
-float row_max(const float* y, int64_t n);  // NaN may or may not be seen
-void scale_row(float* y, int64_t n, float factor);
-
-// dst[j, i] = src[i, j] for a [rows, cols] block of float or bfloat16; leading strides in elements.
-void transpose_block(const void* src, c10::ScalarType dtype, int64_t rows, int64_t cols, int64_t src_row, float* dst, int64_t dst_row);
+// By rows, for b in float panels of depth b_row (rows.h, Note [Panels]). n is a multiple of vector_width(): columns that fill up are computed too.
+void tile_by_panels(const Tile& t);
 
 }  // namespace torch_hpu::kernels

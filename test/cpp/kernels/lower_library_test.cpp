@@ -128,6 +128,11 @@ TEST(LowerLibrary, Attention) {
   check([&](NodeBuilder& n,
             Outs) { n.tensor(q).tensor(k).tensor(v).tensor(mask).constant(0.0).constant(false).constant(false).constant(0.5); },
         "aten::_scaled_dot_product_fused_attention_overrideable", "", {q, lse, none, none, none, none, none, none, none});
+  // Without a batch, and with rows that lie apart.
+  const at::Tensor x = at::randn({4, 8, 5}).transpose(1, 2), y = at::randn({4, 9, 8});
+  check([&](NodeBuilder& n, Outs) { n.tensor(x).tensor(y).tensor(y).tensor(mask).constant(0.0).constant(false).constant(false).none(); },
+        "aten::_scaled_dot_product_fused_attention_overrideable", "",
+        {at::empty({4, 5, 8}), at::empty({4, 5}), none, none, none, none, none, none, none});
   const at::Tensor out = at::empty_like(q);
   NodeBuilder("aten::_scaled_dot_product_fused_attention_overrideable")
       .tensor(q)
