@@ -59,9 +59,10 @@ class AttentionStep final : public LibraryStep {
 
   // Rows of a group, all that belongs to one of them at the same place of each array.
   struct Rows {
+    float* q;      // [rows, E], scaled
     float* sums;   // [rows, f_], of exp(score - top) * value
     float* total;  // of exp(score - top)
-    float* top;    // the largest score so far
+    float* top;    // the largest score so far; all rows see the first block of keys, which sets the sums
   };
 
   // A block of keys and values as the products read them.
@@ -74,10 +75,13 @@ class AttentionStep final : public LibraryStep {
     const AttentionShape& s = shape_;
     const int64_t panel = panel_columns(std::min(kKeys, s.s)), block = std::min(kRows, rows);
     thread_local std::vector<float> scratch;
-    scratch.resize(static_cast<size_t>(rows * (f_ + 2) + block * (s.e + panel) + (packed_ ? panel * (s.e + panel_columns(s.f)) : 0)));
-    const Rows all{scratch.data(), scratch.data() + rows * f_, scratch.data() + rows * (f_ + 1)};
-    float *q = all.top + rows, *scores = q + block * s.e, *keys = scores + block * panel, *values = keys + panel * s.e;
-    std::fill(all.sums, all.top, 0.0f);
+    scratch.resize(static_cast<size_t>(rows * (s.e + f_ + 2) + block * panel + (packed_ ? panel * (s.e + panel_columns(s.f)) : 0)));
+    float* q = scratch.data();
+    const Rows all{q, q + rows * s.e, q + rows * (s.e + f_), q + rows * (s.e + f_ + 1)};
+    float *scores = all.top + rows, *keys = scores + block * panel, *values = keys + panel * s.e;
+    for (int64_t i = 0; i < rows; ++i) {
+      widen(run.q.at(b, s.head(g, r0 + i), (r0 + i) % s.l), run.q.dtype, s.e, s.scale, q + i * s.e);
+    }
     std::fill(all.top, all.top + rows, kLowest);
     const int64_t last = s.visible(r0, rows);
     for (int64_t s0 = 0; s0 < last; s0 += kKeys) {
@@ -91,18 +95,14 @@ class AttentionStep final : public LibraryStep {
         if (seen <= 0) {
           continue;  // all keys of the block are behind the diagonal
         }
-        for (int64_t r = 0; r < m; ++r) {
-          const int64_t row = r0 + i + r;
-          widen(run.q.at(b, s.head(g, row), row % s.l), run.q.dtype, s.e, s.scale, q + r * s.e);
-        }
-        meet(run, b, g, r0 + i, m, q, {s0, n, keys, values}, seen, scores, panel, {all.sums + i * f_, all.total + i, all.top + i});
+        meet(run, b, g, r0 + i, m, {s0, n, keys, values}, seen, scores, panel,
+             {q + i * s.e, all.sums + i * f_, all.total + i, all.top + i});
       }
     }
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = r0 + i, h = s.head(g, r), l = r % s.l;
       const float total = all.total[i];
-      scale_row(all.sums + i * f_, s.f, total == 0 ? 0 : 1 / total);  // NaN stays
-      narrow(all.sums + i * f_, s.f, run.out.at(b, h, l), run.out.dtype);
+      narrow(all.sums + i * f_, s.f, total == 0 ? 0 : 1 / total, run.out.at(b, h, l), run.out.dtype);  // NaN stays
       if (run.logsumexp != nullptr) {
         const auto& strides = call_.writes[1].strides;
         run.logsumexp[b * strides[0] + h * strides[1] + l * strides[2]] = all.top[i] + std::log(total);
@@ -111,30 +111,36 @@ class AttentionStep final : public LibraryStep {
   }
 
   // m rows from r0 on against the first `seen` keys of a block. scores [m, row]: scratch.
-  void meet(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t m, const float* q, const Keys& block, int64_t seen, float* scores,
-            int64_t row, const Rows& rows) const {
+  void meet(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t m, const Keys& block, int64_t seen, float* scores, int64_t row,
+            const Rows& rows) const {
     const AttentionShape& s = shape_;
+    const bool first = block.s0 == 0;
     if (packed_) {
-      tile_by_panels({m, round_up(seen, vector_width()), s.e, q, s.e, 1, block.keys, s.e, 1, scores, row});
+      tile_by_panels({m, round_up(seen, vector_width()), s.e, rows.q, s.e, 1, block.keys, s.e, 1, scores, row});
     } else {
-      tile_by_columns(run.k.dtype)({m, seen, s.e, q, s.e, 1, run.k.at(b, g, block.s0), 1, run.k.row(), scores, row});
+      tile_by_columns(run.k.dtype)({m, seen, s.e, rows.q, s.e, 1, run.k.at(b, g, block.s0), 1, run.k.row(), scores, row});
     }
     for (int64_t i = 0; i < m; ++i) {
       float* y = scores + i * row;
       mask_row(s, run.mask, b, g, r0 + i, block.s0, seen, y);
       const float highest = std::max(rows.top[i], row_max(y, seen));
       const float shift = highest == kLowest ? 0 : highest;  // nothing seen yet: exp gives zeros (or NaN, which no maximum sees)
-      const float shrink = std::exp(rows.top[i] - shift);
-      rows.top[i] = highest;
-      rows.total[i] = rows.total[i] * shrink + exp_and_sum(y, seen, shift);
-      if (shrink != 1) {
+      const float total = exp_and_sum(y, seen, shift);
+      if (first) {
+        rows.total[i] = total;
+      } else if (highest == rows.top[i]) {
+        rows.total[i] += total;
+      } else {
+        const float shrink = std::exp(rows.top[i] - shift);
+        rows.total[i] = rows.total[i] * shrink + total;
         scale_row(rows.sums + i * f_, s.f, shrink);
       }
+      rows.top[i] = highest;
     }
     if (packed_) {
-      tile_by_panels({m, f_, seen, scores, row, 1, block.values, block.n, 1, rows.sums, f_, true});
+      tile_by_panels({m, f_, seen, scores, row, 1, block.values, block.n, 1, rows.sums, f_, !first});
     } else {
-      tile_by_rows(run.v.dtype)({m, s.f, seen, scores, row, 1, run.v.at(b, g, block.s0), run.v.row(), 1, rows.sums, f_, true});
+      tile_by_rows(run.v.dtype)({m, s.f, seen, scores, row, 1, run.v.at(b, g, block.s0), run.v.row(), 1, rows.sums, f_, !first});
     }
   }
 

@@ -121,7 +121,7 @@ class AttentionBackwardStep final : public LibraryStep {
 
   static void store(const float* row, int64_t n, const Heads& to, int64_t b, int64_t h, int64_t i) {
     if (to.data != nullptr) {
-      narrow(row, n, to.at(b, h, i), to.dtype);
+      narrow(row, n, 1, to.at(b, h, i), to.dtype);
     }
   }
 

@@ -140,6 +140,24 @@ HPU_INLINE void widen_in(const void* from, c10::ScalarType dtype, int64_t n, flo
   });
 }
 
+template <typename T>
+HPU_INLINE void round_all(const float* from, int64_t n, float factor, void* to) {
+  for (int64_t i = 0; i < n; ++i) {
+    static_cast<T*>(to)[i] = static_cast<T>(from[i] * factor);
+  }
+}
+
+template <int W>
+HPU_INLINE void narrow_in(const float* from, int64_t n, float factor, void* to, c10::ScalarType dtype) {
+  if (dtype == c10::ScalarType::Float) {
+    widen_in<W>(from, dtype, n, factor, static_cast<float*>(to));
+  } else if (dtype == c10::ScalarType::BFloat16) {
+    round_all<c10::BFloat16>(from, n, factor, to);
+  } else {
+    round_all<c10::Half>(from, n, factor, to);
+  }
+}
+
 template <int W>
 HPU_INLINE int64_t vector_width_in() {
   return W;
@@ -233,6 +251,7 @@ HPU_DISPATCH(float, dot_rows, (const float* a, const float* b, int64_t n), (a, b
 HPU_DISPATCH(void, softmax_gradient, (const float* probability, float* gradient, int64_t n, float mean, float factor),
              (probability, gradient, n, mean, factor))
 HPU_DISPATCH(void, widen, (const void* from, c10::ScalarType dtype, int64_t n, float factor, float* to), (from, dtype, n, factor, to))
+HPU_DISPATCH(void, narrow, (const float* from, int64_t n, float factor, void* to, c10::ScalarType dtype), (from, n, factor, to, dtype))
 HPU_DISPATCH(int64_t, vector_width, (), ())
 HPU_DISPATCH(void, pack, (const void* src, c10::ScalarType dtype, int64_t rows, int64_t cols, int64_t src_row, float* panels),
              (src, dtype, rows, cols, src_row, panels))
@@ -241,16 +260,6 @@ HPU_DISPATCH(void, pack_transposed, (const void* src, c10::ScalarType dtype, int
 
 int64_t panel_width() {
   return kVectorsPerPanel * vector_width();
-}
-
-void narrow(const float* from, int64_t n, void* to, c10::ScalarType dtype) {
-  if (dtype == c10::ScalarType::Float) {
-    std::copy_n(from, n, static_cast<float*>(to));
-  } else if (dtype == c10::ScalarType::BFloat16) {
-    std::copy_n(from, n, static_cast<c10::BFloat16*>(to));
-  } else {
-    std::copy_n(from, n, static_cast<c10::Half*>(to));
-  }
 }
 
 }  // namespace torch_hpu::kernels

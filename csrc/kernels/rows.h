@@ -19,8 +19,8 @@ void softmax_gradient(const float* probability, float* gradient, int64_t n, floa
 
 // n consecutive elements of float, bfloat16 or half as float, times factor.
 void widen(const void* from, c10::ScalarType dtype, int64_t n, float factor, float* to);
-// n floats rounded to dtype.
-void narrow(const float* from, int64_t n, void* to, c10::ScalarType dtype);
+// n floats times factor, rounded to dtype.
+void narrow(const float* from, int64_t n, float factor, void* to, c10::ScalarType dtype);
 
 // Note [Panels]
 // A matrix of `depth` rows packed for products that run through its rows: panels of panel_width() columns, in each of them row after row;

@@ -121,7 +121,8 @@ TEST_P(Attention, KeepsNan) {
 }
 
 TEST_P(Attention, UnwantedGradientsAreLeftOut) {
-  const at::Tensor q = at::randn({1, 2, 5, 8}), lse = at::zeros({1, 2, 5}), all[] = {at::empty_like(q), at::empty_like(q), at::empty_like(q)};
+  const at::Tensor q = at::randn({1, 2, 5, 8}), lse = at::zeros({1, 2, 5}),
+                   all[] = {at::empty_like(q), at::empty_like(q), at::empty_like(q)};
   auto run = [&](const at::Tensor& gq, const at::Tensor& gk, const at::Tensor& gv) {
     CallBuilder(Primitive::kAttentionBackward)
         .read(q)

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "csrc/kernels/rows.h"
 #include "test/cpp/kernels/isa_levels.h"
@@ -28,7 +29,8 @@ void expect_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& 
 
 TEST_P(Tiles, ByRowsAndByColumns) {
   for (auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 3, 5}, {1, 200, 64}, {2, 17, 9}, {4, 40, 31}, {6, 64, 33}, {11, 77, 40}, {48, 136, 16}}) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{1, 3, 5}, {1, 200, 64}, {2, 17, 9}, {4, 40, 31}, {6, 64, 33}, {11, 77, 40}, {48, 136, 16}}) {
       for (bool accumulate : {false, true}) {
         const std::string what =
             std::to_string(m) + 'x' + std::to_string(n) + 'x' + std::to_string(k) + ' ' + c10::toString(dtype) + (accumulate ? " +=" : "");
