@@ -61,10 +61,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::Sym
   static const ir::OpInfo& op = *ir::find_op("aten::_scaled_dot_product_fused_attention_overrideable");
   TORCH_CHECK(!return_debug_mask, "[", op.name, "] keeps no debug mask: got return_debug_mask=True");
   lazy::Call call(op);
-  for (const at::Tensor* t : {&query, &key, &value}) {
-    call.tensor(*t);
-  }
-  bias.has_value() && bias->defined() ? call.tensor(*bias) : call.none();
+  auto add = [&](const at::Tensor& t, const char* name) {
+    TORCH_CHECK(t.device() == query.device(), "[", op.name, "] argument '", name, "' is on ", t.device(), ", expected ", query.device(),
+                ": all tensors of an op must be on one device");
+    call.tensor(t);
+  };
+  add(query, "query");
+  add(key, "key");
+  add(value, "value");
+  bias.has_value() && bias->defined() ? add(*bias, "attn_bias") : call.none();
   call.constant(dropout_p);
   call.constant(is_causal);
   call.constant(return_debug_mask);

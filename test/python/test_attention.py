@@ -261,6 +261,8 @@ def test_errors() -> None:
     q = torch.randn(1, 2, 9, 8, device="hpu")
     with pytest.raises(RuntimeError, match="attn_mask"):
         F.scaled_dot_product_attention(q, q, q, attn_mask=torch.zeros(9, 9, device="hpu"), is_causal=True)
+    with pytest.raises(RuntimeError, match=r"argument 'attn_bias' is on cpu, expected hpu:0"):
+        F.scaled_dot_product_attention(q, q, q, attn_mask=torch.zeros(9, 9))
     fused = torch.ops.aten._scaled_dot_product_fused_attention_overrideable
     with pytest.raises(RuntimeError, match=r"sizes do not fit: got query \[1, 2, 9, 8\]"):
         fused(q, q[..., :4], q)
