@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/SymIntArrayRef.h>
 
+#include <array>
 #include <tuple>
 
 namespace torch_hpu::aten {
@@ -23,6 +24,8 @@ at::Scalar local_scalar_dense(const at::Tensor& self);
 
 // views.cpp: metadata only
 at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride, std::optional<int64_t> storage_offset);
+const at::Tensor& as_strided_(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride,
+                              std::optional<int64_t> storage_offset);
 at::Tensor view(const at::Tensor& self, c10::IntArrayRef size);
 at::Tensor reshape_alias(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride);
 at::Tensor unfold(const at::Tensor& self, int64_t dimension, int64_t size, int64_t step);
@@ -37,6 +40,53 @@ at::Tensor& set_empty(at::Tensor& self);
 bool is_set_to(const at::Tensor& self, const at::Tensor& tensor);
 bool has_compatible_shallow_copy_type(const at::Tensor& self, const at::Tensor& from);
 void record_stream(at::Tensor& self, c10::Stream stream);
+
+// ranges.cpp: factories whose size depends on numbers
+at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out);
+at::Tensor& range_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out);
+at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, at::Tensor& out);
+at::Tensor& logspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out);
+at::Tensor& eye_out(int64_t n, int64_t m, at::Tensor& out);
+at::Tensor& randperm_out(int64_t n, std::optional<at::Generator> generator, at::Tensor& out);
+
+// index_decompositions.cpp
+at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source);
+at::Tensor masked_scatter(const at::Tensor& self, const at::Tensor& mask, const at::Tensor& source);
+at::Tensor masked_scatter_backward(const at::Tensor& grad_output, const at::Tensor& mask, c10::IntArrayRef sizes);
+at::Tensor repeat_interleave(const at::Tensor& repeats, std::optional<int64_t> output_size);
+at::Tensor trace(const at::Tensor& self);
+at::Tensor max_unpool2d(const at::Tensor& self, const at::Tensor& indices, c10::IntArrayRef output_size);
+at::Tensor max_unpool3d(const at::Tensor& self, const at::Tensor& indices, c10::IntArrayRef output_size, c10::IntArrayRef stride,
+                        c10::IntArrayRef padding);
+
+// embedding_bag.cpp
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> embedding_bag(const at::Tensor& weight, const at::Tensor& indices,
+                                                                         const at::Tensor& offsets, bool scale_grad_by_freq, int64_t mode,
+                                                                         bool sparse, const std::optional<at::Tensor>& per_sample_weights,
+                                                                         bool include_last_offset, int64_t padding_idx);
+at::Tensor embedding_bag_dense_backward(const at::Tensor& grad, const at::Tensor& indices, const at::Tensor& offset2bag,
+                                        const at::Tensor& bag_size, const at::Tensor& maximum_indices, int64_t num_weights,
+                                        bool scale_grad_by_freq, int64_t mode, const std::optional<at::Tensor>& per_sample_weights,
+                                        int64_t padding_idx);
+at::Tensor embedding_bag_backward(const at::Tensor& grad, const at::Tensor& indices, const at::Tensor& offsets,
+                                  const at::Tensor& offset2bag, const at::Tensor& bag_size, const at::Tensor& maximum_indices,
+                                  int64_t num_weights, bool scale_grad_by_freq, int64_t mode, bool sparse,
+                                  const std::optional<at::Tensor>& per_sample_weights, int64_t padding_idx);
+at::Tensor embedding_bag_per_sample_weights_backward(const at::Tensor& grad, const at::Tensor& weight, const at::Tensor& indices,
+                                                     const at::Tensor& offsets, const at::Tensor& offset2bag, int64_t mode,
+                                                     int64_t padding_idx);
+
+// grid_sampler.cpp
+at::Tensor grid_sampler_2d(const at::Tensor& input, const at::Tensor& grid, int64_t interpolation, int64_t padding, bool align_corners);
+at::Tensor grid_sampler_3d(const at::Tensor& input, const at::Tensor& grid, int64_t interpolation, int64_t padding, bool align_corners);
+std::tuple<at::Tensor, at::Tensor> grid_sampler_backward(const at::Tensor& grad_output, const at::Tensor& input, const at::Tensor& grid,
+                                                         int64_t interpolation, int64_t padding, bool align_corners,
+                                                         std::array<bool, 2> output_mask);
+
+// gradient_scaler.cpp
+void amp_unscale_(at::TensorList grads, at::Tensor& found_inf, const at::Tensor& inv_scale);
+at::Tensor& amp_update_scale_(at::Tensor& scale, at::Tensor& growth_tracker, const at::Tensor& found_inf, double growth_factor,
+                              double backoff_factor, int64_t growth_interval);
 
 // decompositions.cpp: ops that ATen implements on accelerators by fused kernels of their own
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,

@@ -27,30 +27,30 @@ bool prefer_boxed(const ir::OpInfo& info) {
 
 // Composites whose decomposition is what we want: plain allocation and moves (they reach empty and _copy_from).
 const std::unordered_set<std::string>& left_to_composites() {
-  static const std::unordered_set<std::string> names{"aten::copy_",
-                                                     "aten::_to_copy",
-                                                     "aten::empty_like",
-                                                     "aten::new_empty",
-                                                     "aten::new_empty_strided",
-                                                     "aten::_unsafe_view",
-                                                     "aten::empty.names",
-                                                     "aten::detach",
-                                                     "aten::detach_",
-                                                     "aten::alias",
-                                                     "aten::lift",
-                                                     "aten::lift_fresh",
-                                                     "aten::_fw_primal",
-                                                     "aten::_make_dual",
-                                                     "aten::resize_as_",
-                                                     "aten::_pin_memory",
-                                                     "aten::_has_same_storage_numel",
-                                                     "aten::clone_preserve"};
+  static const std::unordered_set<std::string> names{
+      "aten::copy_", "aten::_to_copy", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided", "aten::_unsafe_view",
+      "aten::empty.names", "aten::detach", "aten::detach_", "aten::alias", "aten::lift", "aten::lift_fresh", "aten::_fw_primal",
+      "aten::_make_dual", "aten::resize_as_", "aten::_pin_memory", "aten::_has_same_storage_numel", "aten::clone_preserve",
+      // fills of views
+      "aten::diag_embed", "aten::diagonal_scatter", "aten::as_strided_scatter",
+      // nodes that aten/ranges.cpp records by itself
+      "aten::arange.start_step", "aten::range.step", "aten::linspace", "aten::logspace", "aten::eye.m"};
   return names;
+}
+
+// diagonal_copy, expand_copy ...: copies of views decompose into the view and a copy.
+bool copies_a_view(const c10::OperatorName& name) {
+  constexpr std::string_view suffix = "_copy";
+  if (!std::string_view(name.name).ends_with(suffix)) {
+    return false;
+  }
+  const auto view = c10::Dispatcher::singleton().findSchema({name.name.substr(0, name.name.size() - suffix.size()), name.overload_name});
+  return view.has_value() && ir::op_info(*view).is_view;
 }
 
 bool wants_boxed(const c10::OperatorHandle& op, const ir::OpInfo& info) {
   const auto& name = op.operator_name();
-  if (left_to_composites().count(info.name) != 0 || left_to_composites().count(name.name) != 0) {
+  if (left_to_composites().count(info.name) != 0 || left_to_composites().count(name.name) != 0 || copies_a_view(name)) {
     return false;
   }
   if (info.is_view && info.mutated.empty()) {
@@ -74,6 +74,7 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::_copy_from_and_resize",
                                                      "aten::_local_scalar_dense",
                                                      "aten::as_strided",
+                                                     "aten::as_strided_",
                                                      "aten::view",
                                                      "aten::_reshape_alias",
                                                      "aten::unfold",
@@ -87,6 +88,30 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::is_set_to",
                                                      "aten::_has_compatible_shallow_copy_type",
                                                      "aten::record_stream",
+                                                     "aten::arange.start_out",
+                                                     "aten::range.out",
+                                                     "aten::linspace.out",
+                                                     "aten::logspace.out",
+                                                     "aten::eye.m_out",
+                                                     "aten::randperm.generator_out",
+                                                     "aten::masked_scatter_",
+                                                     "aten::masked_scatter",
+                                                     "aten::masked_scatter_backward",
+                                                     "aten::repeat_interleave.Tensor",
+                                                     "aten::trace",
+                                                     "aten::max_unpool2d",
+                                                     "aten::max_unpool3d",
+                                                     "aten::_embedding_bag",
+                                                     "aten::_embedding_bag_forward_only",
+                                                     "aten::_embedding_bag_backward",
+                                                     "aten::_embedding_bag_dense_backward",
+                                                     "aten::_embedding_bag_per_sample_weights_backward",
+                                                     "aten::grid_sampler_2d",
+                                                     "aten::grid_sampler_3d",
+                                                     "aten::grid_sampler_2d_backward",
+                                                     "aten::grid_sampler_3d_backward",
+                                                     "aten::_amp_foreach_non_finite_check_and_unscale_",
+                                                     "aten::_amp_update_scale_",
                                                      "aten::_thnn_fused_lstm_cell",
                                                      "aten::_thnn_fused_lstm_cell_backward_impl",
                                                      "aten::_thnn_fused_gru_cell",
@@ -110,6 +135,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_copy_from_and_resize", TORCH_FN(aten::copy_from_and_resize));
   m.impl("_local_scalar_dense", TORCH_FN(aten::local_scalar_dense));
   m.impl("as_strided", TORCH_FN(aten::as_strided));
+  m.impl("as_strided_", TORCH_FN(aten::as_strided_));
   m.impl("view", TORCH_FN(aten::view));
   m.impl("_reshape_alias", TORCH_FN(aten::reshape_alias));
   m.impl("unfold", TORCH_FN(aten::unfold));
@@ -123,6 +149,30 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("is_set_to", TORCH_FN(aten::is_set_to));
   m.impl("_has_compatible_shallow_copy_type", TORCH_FN(aten::has_compatible_shallow_copy_type));
   m.impl("record_stream", TORCH_FN(aten::record_stream));
+  m.impl("arange.start_out", TORCH_FN(aten::arange_out));
+  m.impl("range.out", TORCH_FN(aten::range_out));
+  m.impl("linspace.out", TORCH_FN(aten::linspace_out));
+  m.impl("logspace.out", TORCH_FN(aten::logspace_out));
+  m.impl("eye.m_out", TORCH_FN(aten::eye_out));
+  m.impl("randperm.generator_out", TORCH_FN(aten::randperm_out));
+  m.impl("masked_scatter_", TORCH_FN(aten::masked_scatter_));
+  m.impl("masked_scatter", TORCH_FN(aten::masked_scatter));
+  m.impl("masked_scatter_backward", TORCH_FN(aten::masked_scatter_backward));
+  m.impl("repeat_interleave.Tensor", TORCH_FN(aten::repeat_interleave));
+  m.impl("trace", TORCH_FN(aten::trace));
+  m.impl("max_unpool2d", TORCH_FN(aten::max_unpool2d));
+  m.impl("max_unpool3d", TORCH_FN(aten::max_unpool3d));
+  m.impl("_embedding_bag", TORCH_FN(aten::embedding_bag));
+  m.impl("_embedding_bag_forward_only", TORCH_FN(aten::embedding_bag));
+  m.impl("_embedding_bag_backward", TORCH_FN(aten::embedding_bag_backward));
+  m.impl("_embedding_bag_dense_backward", TORCH_FN(aten::embedding_bag_dense_backward));
+  m.impl("_embedding_bag_per_sample_weights_backward", TORCH_FN(aten::embedding_bag_per_sample_weights_backward));
+  m.impl("grid_sampler_2d", TORCH_FN(aten::grid_sampler_2d));
+  m.impl("grid_sampler_3d", TORCH_FN(aten::grid_sampler_3d));
+  m.impl("grid_sampler_2d_backward", TORCH_FN(aten::grid_sampler_backward));
+  m.impl("grid_sampler_3d_backward", TORCH_FN(aten::grid_sampler_backward));
+  m.impl("_amp_foreach_non_finite_check_and_unscale_", TORCH_FN(aten::amp_unscale_));
+  m.impl("_amp_update_scale_", TORCH_FN(aten::amp_update_scale_));
   m.impl("_thnn_fused_lstm_cell", TORCH_FN(aten::fused_lstm_cell));
   m.impl("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(aten::fused_lstm_cell_backward_impl));
   m.impl("_thnn_fused_gru_cell", TORCH_FN(aten::fused_gru_cell));

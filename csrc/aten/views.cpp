@@ -21,6 +21,12 @@ at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef size, c10::IntArr
   return at::native::as_strided_tensorimpl(self, size, stride, storage_offset);
 }
 
+const at::Tensor& as_strided_(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride,
+                              std::optional<int64_t> storage_offset) {
+  self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride, storage_offset.value_or(self.storage_offset()));
+  return self;
+}
+
 at::Tensor view(const at::Tensor& self, c10::IntArrayRef size) {
   return at::native::view(self, size);
 }

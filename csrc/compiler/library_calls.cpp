@@ -3,6 +3,7 @@
 #include <c10/util/strides.h>
 
 #include "csrc/compiler/loop_builder.h"
+#include "csrc/kernels/step.h"
 
 namespace torch_hpu::compiler {
 
@@ -34,6 +35,13 @@ bool any_read_window(const LoweringContext& c, F f) {
 CallBuilder::CallBuilder(LoweringContext& context, kernels::Primitive primitive)
     : context_(context), buffers_(context.program.buffers.size()) {
   call.primitive = primitive;
+  call.op = std::string_view(context.node.op->name).substr(6);  // without "aten::"
+}
+
+CallBuilder::~CallBuilder() {
+  if (!committed_) {
+    context_.program.buffers.resize(buffers_);
+  }
 }
 
 Operand CallBuilder::operand(ir::WindowId id) const {
@@ -83,8 +91,8 @@ Operand CallBuilder::destination(size_t i, ScalarType dtype, bool (*suits)(const
   return t;
 }
 
-Operand CallBuilder::dense(const Operand& o) {
-  const Operand t = temporary(o.sizes, o.dtype);
+Operand CallBuilder::dense(const Operand& o, std::optional<ScalarType> dtype) {
+  const Operand t = temporary(o.sizes, dtype.value_or(o.dtype));
   before_.push_back(copy(o, t));
   return t;
 }
@@ -95,24 +103,32 @@ Operand CallBuilder::scaled(const Operand& o, ir::ScalarId scalar) {
   return t;
 }
 
+Operand CallBuilder::number(ir::ScalarId scalar, ScalarType dtype) {
+  const Operand t = temporary({1}, dtype);
+  before_.push_back(copy({}, t, scalar));
+  return t;
+}
+
 void CallBuilder::fill(const Operand& from, const Operand& to) {
   before_.push_back(copy(from, to));
 }
 
-Item CallBuilder::copy(const Operand& from, const Operand& to, ir::ScalarId scalar) const {
+// to = from, from * factor, or factor.
+Item CallBuilder::copy(const Operand& from, const Operand& to, ir::ScalarId factor) const {
   Item item;
   item.node = context_.node_index;
   codegen::Loop& loop = item.loop;
-  loop.name = scalar == ir::kNone ? "copy" : "scale";
+  loop.name = factor == ir::kNone ? "copy" : "scale";
   loop.sizes = to.sizes;
   loop.kept = static_cast<uint32_t>(to.sizes.size());
-  for (const Operand* o : {&from, &to}) {
-    codegen::Access a{o->buffer, o->dtype, o->offset, o->dynamic, o->strides};
+  auto access = [&](const Operand& o) {
+    codegen::Access a{o.buffer, o.dtype, o.offset, o.dynamic, o.strides};
     for (size_t d = 0; d < a.strides.size(); ++d) {
-      a.strides[d] = o->sizes[d] == 1 ? 0 : a.strides[d];
+      a.strides[d] = o.sizes[d] == 1 ? 0 : a.strides[d];
     }
     loop.accesses.push_back(a);
-  }
+    return static_cast<int64_t>(loop.accesses.size() - 1);
+  };
   auto push = [&](codegen::Op op, ScalarType dtype, codegen::ExprId a = codegen::kNoExpr, codegen::ExprId b = codegen::kNoExpr) {
     codegen::Expr e;
     e.op = op;
@@ -122,18 +138,23 @@ Item CallBuilder::copy(const Operand& from, const Operand& to, ir::ScalarId scal
     loop.exprs.push_back(e);
     return static_cast<codegen::ExprId>(loop.exprs.size() - 1);
   };
-  const ScalarType in = compute_dtype(from.dtype), out = compute_dtype(to.dtype);
-  codegen::ExprId value = push(codegen::Op::kLoad, in);
-  if (scalar != ir::kNone) {
-    loop.scalars.push_back(context_.graph.scalars[scalar].category);
-    loop.scalar_ids.push_back(scalar);
-    value = push(codegen::Op::kMul, in, value, push(codegen::Op::kScalar, in));
+  const ScalarType out = compute_dtype(to.dtype), in = kernels::present(from) ? compute_dtype(from.dtype) : out;
+  codegen::ExprId value = codegen::kNoExpr;
+  if (factor != ir::kNone) {
+    loop.scalars.push_back(context_.graph.scalars[factor].category);
+    loop.scalar_ids.push_back(factor);
+    value = push(codegen::Op::kScalar, in);
+  }
+  if (kernels::present(from)) {
+    const codegen::ExprId load = push(codegen::Op::kLoad, in);
+    loop.exprs.back().imm_i = access(from);
+    value = factor == ir::kNone ? load : push(codegen::Op::kMul, in, load, value);
   }
   if (in != out) {
     value = push(codegen::Op::kCast, out, value);
   }
   codegen::Store store;
-  store.access = 1;
+  store.access = static_cast<uint32_t>(access(to));
   store.value = value;
   loop.stores.push_back(store);
   return item;
@@ -141,9 +162,9 @@ Item CallBuilder::copy(const Operand& from, const Operand& to, ir::ScalarId scal
 
 bool CallBuilder::commit() {
   if (!kernels::supported(call)) {
-    context_.program.buffers.resize(buffers_);
     return false;
   }
+  committed_ = true;
   auto& items = context_.program.items;
   items.insert(items.end(), before_.begin(), before_.end());
   Item item;

@@ -1,6 +1,8 @@
 // Helpers over a LoweringContext for lowerings that append library calls.
 #pragma once
 
+#include <optional>
+
 #include "csrc/compiler/lower.h"
 
 namespace torch_hpu::compiler {
@@ -10,6 +12,9 @@ namespace torch_hpu::compiler {
 class CallBuilder {
  public:
   CallBuilder(LoweringContext& context, kernels::Primitive primitive);
+  CallBuilder(const CallBuilder&) = delete;
+  CallBuilder& operator=(const CallBuilder&) = delete;
+  ~CallBuilder();  // without a commit, the temporaries go too
 
   kernels::LibraryCall call;
 
@@ -20,10 +25,12 @@ class CallBuilder {
   // A destination for return `i`: the window itself, unless its dtype differs, it shares memory with an argument of the node, or `suits` refuses it;
   // then a dense temporary that is copied to the window behind the call. An unwanted return gives an operand left out.
   kernels::Operand destination(size_t i, c10::ScalarType dtype, bool (*suits)(const kernels::Operand&) = nullptr);
-  // A dense copy of an operand, made in front of the call.
-  kernels::Operand dense(const kernels::Operand& o);
+  // A dense copy of an operand, of another dtype when one is given, made in front of the call.
+  kernels::Operand dense(const kernels::Operand& o, std::optional<c10::ScalarType> dtype = std::nullopt);
   // The operand times a scalar of the graph, made in front of the call.
   kernels::Operand scaled(const kernels::Operand& o, ir::ScalarId scalar);
+  // One element that holds a scalar of the graph, made in front of the call.
+  kernels::Operand number(ir::ScalarId scalar, c10::ScalarType dtype);
   // Fills `to` (same sizes) with `from` in front of the call.
   void fill(const kernels::Operand& from, const kernels::Operand& to);
 
@@ -35,10 +42,11 @@ class CallBuilder {
 
  private:
   kernels::Operand temporary(const ir::DimVector& sizes, c10::ScalarType dtype);
-  Item copy(const kernels::Operand& from, const kernels::Operand& to, ir::ScalarId scalar = ir::kNone) const;
+  Item copy(const kernels::Operand& from, const kernels::Operand& to, ir::ScalarId factor = ir::kNone) const;
 
   LoweringContext& context_;
   size_t buffers_;  // of the program when the lowering began
+  bool committed_ = false;
   std::vector<Item> before_, after_;
 };
 

@@ -1,6 +1,7 @@
 #include "csrc/compiler/loop_builder.h"
 
 #include <c10/core/DefaultDtype.h>
+#include <c10/util/strides.h>
 
 #include <algorithm>
 #include <bit>
@@ -113,6 +114,10 @@ E LoopBuilder::constant(double value, ScalarType dtype) {
   return make(Op::kConst, dtype, {}, {}, {}, floating ? 0 : static_cast<int64_t>(value), floating ? value : 0);
 }
 
+E LoopBuilder::integer(int64_t value) {
+  return make(Op::kConst, ScalarType::Long, {}, {}, {}, value);
+}
+
 E LoopBuilder::index(size_t dim) {
   return make(Op::kIndex, ScalarType::Long, {}, {}, {}, static_cast<int64_t>(dim));
 }
@@ -121,11 +126,27 @@ E LoopBuilder::check_index(E index, int64_t size) {
   return make(Op::kCheckIndex, ScalarType::Long, cast(index, ScalarType::Long), {}, {}, size);
 }
 
-E LoopBuilder::uniform(E element, ScalarType dtype) {
-  if (loop_.rng == ir::kNone) {
-    loop_.rng = context_.node.rng;
+E LoopBuilder::check_place(E index, int64_t size) {
+  const E i = cast(index, ScalarType::Long);
+  return check_index(where(i < 0.0, integer(size), i), size);
+}
+
+E LoopBuilder::linear_index() {
+  E linear = integer(0);
+  for (size_t d = 0; d < loop_.sizes.size(); ++d) {
+    linear = linear * static_cast<double>(loop_.sizes[d]) + index(d);
   }
+  return linear;
+}
+
+E LoopBuilder::uniform(E element, ScalarType dtype) {
+  loop_.rng = context_.node.rng;
   return make(Op::kUniform, dtype, element);
+}
+
+E LoopBuilder::random_bits(E element) {
+  loop_.rng = context_.node.rng;
+  return make(Op::kRandomBits, ScalarType::Long, element);
 }
 
 void LoopBuilder::store(ir::WindowId w, const DimVector& strides, E value) {
@@ -316,6 +337,20 @@ E max_of(E x) {
 }
 E min_of(E x) {
   return unary(Op::kReduceMin, x);
+}
+
+E displacement(E place, const ir::Window& w) {
+  LoopBuilder& b = *place.builder;
+  if (c10::IntArrayRef(w.strides).equals(c10::contiguous_strides(w.sizes))) {
+    return place;
+  }
+  E at = b.integer(0);
+  for (size_t d = w.sizes.size(); d-- > 0;) {
+    const E size = b.integer(w.sizes[d]);
+    at = at + binary(Op::kRemainder, place, size) * static_cast<double>(w.strides[d]);
+    place = binary(Op::kDivFloor, place, size);
+  }
+  return at;
 }
 
 bool loopable(const ir::Window& w) {

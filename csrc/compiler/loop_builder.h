@@ -39,9 +39,13 @@ class LoopBuilder {
   E load_at(ir::WindowId w, const codegen::DimVector& strides, E at);
   E scalar(ir::ScalarId id, c10::ScalarType dtype);
   E constant(double value, c10::ScalarType dtype);
-  E index(size_t dim);  // Long
+  E integer(int64_t value);  // Long
+  E index(size_t dim);       // Long
   E check_index(E index, int64_t size);
+  E check_place(E index, int64_t size);         // the same where negative indices are wrong too
+  E linear_index();                             // of the point, in logical order
   E uniform(E element, c10::ScalarType dtype);  // of the node's random stream
+  E random_bits(E element);                     // of the same stream
 
   // Stores `value`, cast to the window's dtype as copy_ does.
   void store(ir::WindowId w, const codegen::DimVector& strides, E value);
@@ -119,6 +123,9 @@ E sum(E x);  // over the reduced dims
 E prod(E x);
 E max_of(E x);
 E min_of(E x);
+
+// How far the element at `place` (Long), counted in logical order, lies behind the window's start.
+E displacement(E place, const ir::Window& w);
 
 // Whether loops can compute on this window: no conj or neg bit, a real dtype.
 bool loopable(const ir::Window& w);

@@ -33,16 +33,20 @@ struct LoweringRow {
 };
 
 // Each family of lowerings is one file that offers its rows; lower.cpp collects them.
-std::vector<LoweringRow> pointwise_lowerings();  // lower_pointwise.cpp and pointwise_*.cpp: pointwise ops, casts, copies, fills
-std::vector<LoweringRow> random_lowerings();     // lower_random.cpp: random fills, dropout
-std::vector<LoweringRow> reduction_lowerings();  // lower_reduction.cpp: sum ... argmax, var, norms of vectors
-std::vector<LoweringRow> softmax_lowerings();    // lower_softmax.cpp
-std::vector<LoweringRow> norm_lowerings();       // lower_norm.cpp: layer, group and batch norm
-std::vector<LoweringRow> loss_lowerings();       // lower_loss.cpp: nll, mse, cross entropy, bce ...
-std::vector<LoweringRow> optimizer_lowerings();  // lower_optimizer.cpp: fused SGD, Adam, AdamW
-std::vector<LoweringRow>
-indexing_lowerings();                          // lower_indexing.cpp: embedding, gather, index, index_select, cat, pad, roll, flip, tril ...
-std::vector<LoweringRow> product_lowerings();  // lower_product.cpp: the matmul family
+std::vector<LoweringRow> pointwise_lowerings();    // lower_pointwise.cpp and pointwise_*.cpp: pointwise ops, casts, copies, fills
+std::vector<LoweringRow> random_lowerings();       // lower_random.cpp: random fills, dropout
+std::vector<LoweringRow> reduction_lowerings();    // lower_reduction.cpp: sum ... argmax, var, norms of vectors
+std::vector<LoweringRow> softmax_lowerings();      // lower_softmax.cpp
+std::vector<LoweringRow> norm_lowerings();         // lower_norm.cpp: layer, group and batch norm
+std::vector<LoweringRow> loss_lowerings();         // lower_loss.cpp: nll, mse, cross entropy, bce ...
+std::vector<LoweringRow> optimizer_lowerings();    // lower_optimizer.cpp: fused SGD, Adam, AdamW
+std::vector<LoweringRow> indexing_lowerings();     // lower_indexing.cpp: embedding, gather, index, index_select, take
+std::vector<LoweringRow> region_lowerings();       // lower_regions.cpp: cat, tril, flip, roll, scatters into slices ...
+std::vector<LoweringRow> image_lowerings();        // lower_image.cpp: pixel shuffles, im2col
+std::vector<LoweringRow> upsample_lowerings();     // lower_upsample.cpp
+std::vector<LoweringRow> pad_lowerings();          // lower_pad.cpp: reflection, replication
+std::vector<LoweringRow> range_lowerings();        // lower_ranges.cpp: arange, linspace, eye ...
+std::vector<LoweringRow> product_lowerings();      // lower_product.cpp: the matmul family
 std::vector<LoweringRow> convolution_lowerings();  // lower_convolution.cpp
 std::vector<LoweringRow> attention_lowerings();    // lower_attention.cpp
 std::vector<LoweringRow> pooling_lowerings();      // lower_pooling.cpp

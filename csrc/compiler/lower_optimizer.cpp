@@ -12,6 +12,16 @@ struct Parameter {
   LoopBuilder& b;
   uint32_t k;
   ScalarType dtype;
+  E scale, found_inf;
+
+  // `scaler`: the argument grad_scale, found_inf follows.
+  Parameter(LoweringContext& context, LoopBuilder& builder, uint32_t number, size_t scaler) : c(context), b(builder), k(number) {
+    dtype = compute_dtype(c.graph.windows[window(0)].dtype);
+    scale = optional(scaler);
+    if (const E found = optional(scaler + 1)) {
+      found_inf = not_equal(found, b.constant(0, dtype));
+    }
+  }
 
   ir::WindowId window(size_t arg) const {
     return c.graph.list_items[c.node.args[arg].index + k];
@@ -19,40 +29,45 @@ struct Parameter {
   E load(size_t arg) const {
     return cast(b.load(window(arg)), dtype);
   }
+  // Keeps the old value when a gradient scaler has found infinities.
   void store(size_t arg, E value) const {
-    b.store(window(arg), value);
+    b.store(window(arg), found_inf ? where(found_inf, load(arg), value) : value);
+  }
+  // The gradient, unscaled in place when a gradient scaler asks for that.
+  E grad() const {
+    const E g = load(1);
+    if (!scale) {
+      return g;
+    }
+    b.store(window(1), g / scale);
+    return g / scale;
   }
   E number(size_t arg) const {  // a float, or a tensor (the learning rate)
     const ir::Arg& a = c.node.args[arg];
     return a.kind == ir::Arg::Kind::kWindow ? cast(b.load(a.index), dtype) : b.scalar(a.index, dtype);
   }
-};
 
-// Whether the tensors of a parameter can share one loop, and no scaling of gradients is asked for.
-bool simple_optimizer(const LoweringContext& c, size_t grad_scale) {
-  for (size_t i = grad_scale; i < c.node.args.size(); ++i) {
-    if (!c.node.args[i].is_none()) {
-      return false;
-    }
+ private:
+  E optional(size_t arg) const {
+    return c.node.args[arg].is_none() ? E{} : number(arg);
   }
-  return loopable(c);
-}
+};
 
 // (self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps, *, lr, beta1, beta2, weight_decay, eps, amsgrad, maximize,
 //  grad_scale?, found_inf?)
 template <bool Decoupled>
 bool lower_fused_adam(LoweringContext& c) {
-  if (!simple_optimizer(c, 13)) {
+  if (!loopable(c)) {
     return false;
   }
   const bool amsgrad = c.node.args[11].value.toBool(), maximize = c.node.args[12].value.toBool();
   for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
     const ir::Window& p = c.graph.windows[c.graph.list_items[c.node.args[0].index + k]];
     LoopBuilder b(c, Decoupled ? "adamw" : "adam", p.sizes, p.sizes.size());
-    const Parameter t{c, b, k, compute_dtype(p.dtype)};
+    const Parameter t(c, b, k, 13);
     const E lr = t.number(6), beta1 = t.number(7), beta2 = t.number(8), decay = t.number(9), eps = t.number(10);
     const E step = t.load(5);
-    E param = t.load(0), grad = t.load(1);
+    E param = t.load(0), grad = t.grad();
     if (maximize) {
       grad = -grad;
     }
@@ -81,7 +96,7 @@ bool lower_fused_adam(LoweringContext& c) {
 
 // (self, grads, momentum_buffer_list, *, weight_decay, momentum, lr, dampening, nesterov, maximize, is_first_step, grad_scale?, found_inf?)
 bool lower_fused_sgd(LoweringContext& c) {
-  if (!simple_optimizer(c, 10)) {
+  if (!loopable(c)) {
     return false;
   }
   const bool has_momentum = c.node.args[2].count > 0, nesterov = c.node.args[7].value.toBool(), maximize = c.node.args[8].value.toBool(),
@@ -89,10 +104,10 @@ bool lower_fused_sgd(LoweringContext& c) {
   for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
     const ir::Window& p = c.graph.windows[c.graph.list_items[c.node.args[0].index + k]];
     LoopBuilder b(c, "sgd", p.sizes, p.sizes.size());
-    const Parameter t{c, b, k, compute_dtype(p.dtype)};
+    const Parameter t(c, b, k, 10);
     const E decay = t.number(3), momentum = t.number(4), lr = t.number(5), dampening = t.number(6);
     const E param = t.load(0);
-    E grad = t.load(1);
+    E grad = t.grad();
     if (maximize) {
       grad = -grad;
     }
@@ -107,6 +122,31 @@ bool lower_fused_sgd(LoweringContext& c) {
   }
   return true;
 }
+// (self, grads, state_sums, state_steps, *, lr, lr_decay, weight_decay, eps, maximize, grad_scale?, found_inf?)
+bool lower_fused_adagrad(LoweringContext& c) {
+  if (!loopable(c)) {
+    return false;
+  }
+  const bool maximize = c.node.args[8].value.toBool();
+  for (uint32_t k = 0; k < c.node.args[0].count; ++k) {
+    const ir::Window& p = c.graph.windows[c.graph.list_items[c.node.args[0].index + k]];
+    LoopBuilder b(c, "adagrad", p.sizes, p.sizes.size());
+    const Parameter t(c, b, k, 9);
+    const E lr = t.number(4), lr_decay = t.number(5), decay = t.number(6), eps = t.number(7);
+    const E param = t.load(0);
+    E grad = t.grad();
+    if (maximize) {
+      grad = -grad;
+    }
+    grad = grad + param * decay;
+    const E sum = t.load(2) + grad * grad;
+    t.store(0, param - lr / (1.0 + (t.load(3) - 1) * lr_decay) * (grad / (sqrt(sum) + eps)));
+    t.store(2, sum);
+    b.finish();
+  }
+  return true;
+}
+
 }  // namespace
 
 std::vector<LoweringRow> optimizer_lowerings() {

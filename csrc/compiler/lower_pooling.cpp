@@ -45,6 +45,30 @@ bool lower_max_pool_backward(LoweringContext& c) {  // (grad_output, self, kerne
   return builder.commit();
 }
 
+template <size_t N>
+bool lower_adaptive_max_pool(LoweringContext& c) {  // (self, output_size)
+  if (!plain_windows(c) || c.node.writes[0] == ir::kNone) {
+    return false;
+  }
+  CallBuilder builder(c, Primitive::kMaxPool);
+  builder.call.reads = {builder.argument(0)};
+  builder.call.writes = {builder.destination(0, c.window(0).dtype), builder.destination(1, c10::ScalarType::Long)};
+  builder.call.ints = {static_cast<int64_t>(N)};
+  return builder.commit();
+}
+
+template <size_t N>
+bool lower_adaptive_max_pool_backward(LoweringContext& c) {  // (grad_output, self, indices)
+  if (!plain_windows(c)) {
+    return false;
+  }
+  CallBuilder builder(c, Primitive::kMaxPoolBackward);
+  builder.call.reads = {builder.argument(0), builder.argument(2)};
+  builder.call.writes = {builder.destination(0, c.window(0).dtype)};
+  builder.call.ints = {static_cast<int64_t>(N)};
+  return builder.commit();
+}
+
 // (self, kernel, stride, padding, ceil_mode, count_include_pad, divisor?); backward: (grad_output, self, kernel ...)
 template <size_t N, bool Backward>
 bool lower_avg_pool(LoweringContext& c) {
@@ -86,6 +110,10 @@ std::vector<LoweringRow> pooling_lowerings() {
       {"avg_pool2d_backward", &lower_avg_pool<2, true>},
       {"avg_pool3d", &lower_avg_pool<3, false>},
       {"avg_pool3d_backward", &lower_avg_pool<3, true>},
+      {"adaptive_max_pool2d", &lower_adaptive_max_pool<2>},
+      {"adaptive_max_pool2d_backward", &lower_adaptive_max_pool_backward<2>},
+      {"adaptive_max_pool3d", &lower_adaptive_max_pool<3>},
+      {"adaptive_max_pool3d_backward", &lower_adaptive_max_pool_backward<3>},
       {"_adaptive_avg_pool2d", &lower_adaptive_avg_pool<2, false>},
       {"_adaptive_avg_pool2d_backward", &lower_adaptive_avg_pool<2, true>},
       {"_adaptive_avg_pool3d", &lower_adaptive_avg_pool<3, false>},

@@ -4,17 +4,22 @@
 
 namespace torch_hpu::ir::rules {
 
-void upsample_nearest(InferContext& c) {  // (self [N, C, H, W], output_size, scales_h?, scales_w?)
-  check_dims(c, 0, 4, "input");
+void upsample(InferContext& c, size_t n) {  // (self [N, C, spatial...], output_size, ...)
+  check_dims(c, 0, 2 + n, "input");
   const Window& x = c.window(0);
   const std::vector<int64_t> size = c.value(1).toIntVector();
-  TORCH_CHECK(size.size() == 2 && size[0] > 0 && size[1] > 0 && x.sizes[2] > 0 && x.sizes[3] > 0, "[", c.op.name,
-              "] input and output sizes should be greater than 0, but got input ", c10::IntArrayRef(x.sizes), " and output ", size);
-  c.returns.push_back(image(x.dtype, DimVector{x.sizes[0], x.sizes[1], size[0], size[1]}, is_channels_last(x)));
+  DimVector out{x.sizes[0], x.sizes[1]};
+  TORCH_CHECK(size.size() == n, "[", c.op.name, "] got an output size of ", size.size(), " dims, expected ", n);
+  for (size_t d = 0; d < n; ++d) {
+    TORCH_CHECK(size[d] > 0 && x.sizes[2 + d] > 0, "[", c.op.name, "] input and output sizes should be greater than 0, but got input ",
+                c10::IntArrayRef(x.sizes), " and output ", size);
+    out.push_back(size[d]);
+  }
+  c.returns.push_back(image(x.dtype, out, is_channels_last(x)));
 }
 
-void upsample_nearest_backward(InferContext& c) {  // (grad_output, output_size, input_size, scales_h?, scales_w?)
-  check_dims(c, 0, 4, "gradient");
+void upsample_backward(InferContext& c, size_t n) {  // (grad_output, output_size, input_size, ...)
+  check_dims(c, 0, 2 + n, "gradient");
   c.returns.push_back(image(c.window(0).dtype, c.value(2).toIntVector(), is_channels_last(c.window(0))));
 }
 

@@ -1,20 +1,12 @@
 // Rules of ops that move elements by index or by region.
 #include <ATen/WrapDimUtils.h>
 
+#include <algorithm>
+
 #include "csrc/ir/infer_metas.h"
 #include "csrc/ir/infer_rules.h"
 
 namespace torch_hpu::ir::rules {
-
-namespace {
-
-void check_index_dtype(InferContext& c, size_t arg) {
-  const c10::ScalarType t = c.window(arg).dtype;
-  TORCH_CHECK(t == c10::ScalarType::Long || t == c10::ScalarType::Int, "[", c.op.name, "] got an index of dtype ", t,
-              ", expected int64 or int32");
-}
-
-}  // namespace
 
 void embedding(InferContext& c) {  // (weight, indices, padding_idx, scale_grad_by_freq, sparse)
   check_dims(c, 0, 2, "weight");
@@ -119,6 +111,30 @@ void glu(InferContext& c) {  // (self, dim)
   TORCH_CHECK(n % 2 == 0, "[", c.op.name, "] halving dimension must be even, but dimension ", c.value(1).toInt(), " is size ", n);
   n /= 2;
   c.returns.push_back(like(half));
+}
+
+void triangle_indices(InferContext& c, bool upper) {  // (row, col, offset, dtype?, ...)
+  const int64_t rows = c.value(0).toInt(), cols = c.value(1).toInt(), offset = c.value(2).toInt();
+  TORCH_CHECK(rows >= 0 && cols >= 0, "[", c.op.name, "] row and col must be non-negative: got ", rows, " and ", cols);
+  int64_t n = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t left = std::clamp<int64_t>(i + offset + (upper ? 0 : 1), 0, cols);  // columns below the diagonal
+    n += upper ? cols - left : left;
+  }
+  c.returns.push_back(contiguous(c.has(3) ? static_cast<c10::ScalarType>(c.value(3).toInt()) : c10::ScalarType::Long, {2, n}));
+}
+
+void multinomial(InferContext& c) {  // (self, num_samples, replacement)
+  const Window& p = c.window(0);
+  const int64_t n = c.value(1).toInt();
+  TORCH_CHECK(p.sizes.size() == 1 || p.sizes.size() == 2, "[", c.op.name, "] prob_dist must be 1 or 2 dim, got ", p.sizes.size());
+  TORCH_CHECK(c10::isFloatingType(p.dtype), "[", c.op.name, "] expects floating-point probabilities, got ", p.dtype);
+  TORCH_CHECK(n > 0, "[", c.op.name, "] cannot sample n_sample <= 0 samples, got ", n);
+  TORCH_CHECK(c.value(2).toBool() || n <= p.sizes.back(), "[", c.op.name,
+              "] cannot sample n_sample > prob_dist.size(-1) samples without replacement: got ", n, " of ", p.sizes.back());
+  DimVector sizes = p.sizes;
+  sizes.back() = n;
+  c.returns.push_back(contiguous(c10::ScalarType::Long, sizes));
 }
 
 }  // namespace torch_hpu::ir::rules

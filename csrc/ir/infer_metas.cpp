@@ -28,14 +28,16 @@ TensorMeta like(const Window& w, std::optional<c10::ScalarType> dtype) {
 }
 
 bool is_channels_last(const Window& w) {
-  return w.sizes.size() == 4 && c10::is_channels_last_strides_2d(w.sizes, w.strides) &&
-         !c10::IntArrayRef(w.strides).equals(c10::contiguous_strides(w.sizes));
+  const bool inner = w.sizes.size() == 4   ? c10::is_channels_last_strides_2d(w.sizes, w.strides)
+                     : w.sizes.size() == 5 ? c10::is_channels_last_strides_3d(w.sizes, w.strides)
+                                           : false;
+  return inner && !c10::IntArrayRef(w.strides).equals(c10::contiguous_strides(w.sizes));
 }
 
 TensorMeta image(c10::ScalarType dtype, c10::IntArrayRef sizes, bool channels_last) {
   TensorMeta m = contiguous(dtype, sizes);
-  if (channels_last && sizes.size() == 4) {
-    const auto s = c10::get_channels_last_strides_2d(sizes);
+  if (channels_last && (sizes.size() == 4 || sizes.size() == 5)) {
+    const auto s = sizes.size() == 4 ? c10::get_channels_last_strides_2d(sizes) : c10::get_channels_last_strides_3d(sizes);
     m.strides.assign(s.begin(), s.end());
   }
   return m;
@@ -57,6 +59,12 @@ void check_dims(InferContext& c, size_t arg, size_t dims, const char* what) {
 void check_same_dtype(InferContext& c, size_t a, size_t b) {
   TORCH_CHECK(c.window(a).dtype == c.window(b).dtype, "[", c.op.name, "] tensors differ in dtype: got ", c.window(a).dtype, " and ",
               c.window(b).dtype, ", expected one dtype");
+}
+
+void check_index_dtype(InferContext& c, size_t arg) {
+  const c10::ScalarType t = c.window(arg).dtype;
+  TORCH_CHECK(t == c10::ScalarType::Long || t == c10::ScalarType::Int, "[", c.op.name, "] got an index of dtype ", t,
+              ", expected int64 or int32");
 }
 
 }  // namespace torch_hpu::ir::rules

@@ -23,5 +23,6 @@ std::vector<int64_t> expand(const c10::IValue& v, size_t n);
 
 void check_dims(InferContext& c, size_t arg, size_t dims, const char* what);
 void check_same_dtype(InferContext& c, size_t a, size_t b);
+void check_index_dtype(InferContext& c, size_t arg);  // int64 or int32
 
 }  // namespace torch_hpu::ir::rules

@@ -60,24 +60,49 @@ void attention(InferContext& c);
 void attention_backward(InferContext& c);
 void convolution(InferContext& c);
 void convolution_backward(InferContext& c);
-void max_pool2d(InferContext& c);
-void max_pool2d_backward(InferContext& c);
-void avg_pool2d(InferContext& c);
-void avg_pool2d_backward(InferContext& c);
-void adaptive_avg_pool2d(InferContext& c);
+// Pooling over n spatial dims
+void max_pool(InferContext& c, size_t n);
+void avg_pool(InferContext& c, size_t n);
+void adaptive_max_pool(InferContext& c, size_t n);
+void adaptive_avg_pool(InferContext& c, size_t n);
+template <void (*Rule)(InferContext&, size_t), size_t N>
+void of_dims(InferContext& c) {
+  Rule(c, N);
+}
+void pool_backward(InferContext& c);
 
 void embedding(InferContext& c);
 void embedding_backward(InferContext& c);
 void index_select(InferContext& c);
 void gather(InferContext& c);
+void scatter(InferContext& c);
+void index_update(InferContext& c);  // index_add and its kin
+void index_fill(InferContext& c);
+void index_put(InferContext& c);
+void put(InferContext& c);
+void take(InferContext& c);
 void cat(InferContext& c);
+void triangle_indices(InferContext& c, bool upper);  // tril_indices, triu_indices
+template <bool Upper>
+void triangle_indices(InferContext& c) {
+  triangle_indices(c, Upper);
+}
+void multinomial(InferContext& c);
 void dense_self(InferContext& c);   // the size and dtype of argument 0, contiguous
 void empty_like(InferContext& c);   // the same in the memory order of argument 0
 void log_sigmoid(InferContext& c);  // (output, buffer)
 void index(InferContext& c);
 void glu(InferContext& c);
-void upsample_nearest(InferContext& c);
-void upsample_nearest_backward(InferContext& c);
+void upsample(InferContext& c, size_t n);  // n spatial dims
+void upsample_backward(InferContext& c, size_t n);
+void pad(InferContext& c, size_t n, bool reflects);  // the last n dims
+template <size_t N, bool Reflects>
+void pad(InferContext& c) {
+  pad(c, N, Reflects);
+}
+void channel_shuffle(InferContext& c);
+void im2col(InferContext& c);
+void col2im(InferContext& c);
 void pixel_shuffle(InferContext& c);
 void pixel_unshuffle(InferContext& c);
 void from_sizes(InferContext& c, size_t arg);  // the dtype of argument 0, sizes from an argument, contiguous

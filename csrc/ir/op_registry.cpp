@@ -12,22 +12,9 @@ namespace {
 
 // Ops that must see data at once although their tags do not say so.
 const std::unordered_set<std::string_view>& breaking_ops() {
-  static const std::unordered_set<std::string_view> names{"aten::_linalg_check_errors",
-                                                          "aten::equal",
-                                                          "aten::is_nonzero",
-                                                          "aten::_assert_async",
-                                                          "aten::_assert_async.msg",
-                                                          "aten::_local_scalar_dense",
-                                                          "aten::_unique2",
-                                                          "aten::_ctc_loss",
-                                                          "aten::_ctc_loss.Tensor",
-                                                          "aten::multinomial",
-                                                          "aten::randperm.generator",
-                                                          "aten::randperm",
-                                                          "aten::_embedding_bag",
-                                                          "aten::_embedding_bag_forward_only",
-                                                          "aten::poisson",
-                                                          "aten::binomial"};
+  static const std::unordered_set<std::string_view> names{
+      "aten::_linalg_check_errors", "aten::equal",    "aten::is_nonzero", "aten::_assert_async",   "aten::_assert_async.msg",
+      "aten::_local_scalar_dense",  "aten::_unique2", "aten::_ctc_loss",  "aten::_ctc_loss.Tensor"};
   return names;
 }
 

@@ -12,22 +12,23 @@ namespace torch_hpu::kernels {
 namespace {
 
 // By Primitive.
-constexpr std::array<PrimitiveRow, 15> kRows{{
+constexpr std::array<PrimitiveRow, 16> kRows{{
     {"matmul", matmul_supported, make_matmul, matmul_can_fuse},
     {"convolution", convolution_supported, make_convolution, convolution_can_fuse},
     {"convolution_backward_input", convolution_supported, make_convolution, nullptr},
     {"convolution_backward_weight", convolution_supported, make_convolution, nullptr},
     {"attention", attention_supported, make_attention, nullptr},
     {"attention_backward", attention_supported, make_attention_backward, nullptr},
-    {"max_pool", pool_supported, make_pool, nullptr},
-    {"max_pool_backward", pool_supported, make_pool, nullptr},
-    {"avg_pool", pool_supported, make_pool, nullptr},
-    {"avg_pool_backward", pool_supported, make_pool, nullptr},
-    {"adaptive_avg_pool", pool_supported, make_pool, nullptr},
-    {"adaptive_avg_pool_backward", pool_supported, make_pool, nullptr},
-    {"embedding_backward", scatter_supported, make_scatter, nullptr},
-    {"scatter_add", scatter_supported, make_scatter, nullptr},
-    {"index_put", scatter_supported, make_scatter, nullptr},
+    {"max_pool", pool_supported, make_max_pool, nullptr},
+    {"max_pool_backward", pool_supported, make_max_pool, nullptr},
+    {"avg_pool", pool_supported, make_avg_pool, nullptr},
+    {"avg_pool_backward", pool_supported, make_avg_pool, nullptr},
+    {"adaptive_avg_pool", pool_supported, make_avg_pool, nullptr},
+    {"adaptive_avg_pool_backward", pool_supported, make_avg_pool, nullptr},
+    {"resample", resample_supported, make_resample, nullptr},
+    {"embedding_backward", embedding_backward_supported, make_embedding_backward, nullptr},
+    {"scatter", scatter_supported, make_scatter, nullptr},
+    {"index_put", index_put_supported, make_index_put, nullptr},
 }};
 
 const PrimitiveRow& row(Primitive primitive) {

@@ -37,22 +37,29 @@ enum class Primitive : uint8_t {
   // ints: causal; floats: scale
   kAttention,
   kAttentionBackward,  // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q?, grad_k?, grad_v?
-  // reads: input; writes: out, indices (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode
+  // reads: input; writes: out, indices (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode; adaptive: n
   kMaxPool,
   kMaxPoolBackward,  // reads: grad_output, indices; writes: grad_input
   kAvgPool,  // reads: input; writes: out; ints: n, kernel[n], stride[n], padding[n], ceil_mode, count_include_pad, divisor (0: none)
   kAvgPoolBackward,          // reads: grad_output; writes: grad_input; ints as kAvgPool
   kAdaptiveAvgPool,          // reads: input; writes: out; ints: n
   kAdaptiveAvgPoolBackward,  // reads: grad_output; writes: grad_input; ints: n
+  // Upsampling: reads: input; writes: out; ints: n, ResampleMode, backward (then input and out are the gradients of both), align_corners; floats: the
+  // user's scale per spatial dim (0: none)
+  kResample,
   // out = zeros; out[indices[i], :] += grad[i, :] (skipping padding_idx). reads: grad [I, D], indices [I]; writes: out [V, D]
   // ints: padding_idx (-1: none), scale_grad_by_freq
   kEmbeddingBackward,
-  // out (already holding its values) [.., index along dim, ..] += src. reads: index, src, out (tells passes that old bytes are used); writes: out; ints: dim
-  kScatterAdd,
+  // out (already holding its values) [.., index along dim, ..] op= src. reads: index, src, out (tells passes that old bytes are used), all of out's rank;
+  // writes: out; ints: dim, ScatterOp, include_self, wraps (whether indices below 0 count from the end)
+  kScatter,
   // out[indices...] = or += values, as index_put_. reads: values, then one index per dim of out (kNone: full slice), then out itself; writes: out;
   // ints: accumulate
   kIndexPut,
 };
+
+enum class ResampleMode : uint8_t { kNearest, kNearestExact, kLinear, kCubic, kLinearAntialias, kCubicAntialias };
+enum class ScatterOp : uint8_t { kSet, kAdd, kMul, kMin, kMax, kMean };
 
 // Applied to each element of writes[0] in order, in fp32, before it is stored.
 struct PostOp {
@@ -70,6 +77,7 @@ struct LibraryCall {
   std::vector<double> floats;
   std::vector<ir::ScalarId> scalars;
   std::vector<PostOp> post_ops;
+  std::string op;  // the node's op, for errors that only data can cause: "index_add"
 };
 
 const char* name(Primitive primitive);

@@ -68,15 +68,25 @@ std::unique_ptr<Step> make_matmul(const LibraryCall& call, const Constants& cons
 bool convolution_supported(const LibraryCall& call);
 bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& operand);
 std::unique_ptr<Step> make_convolution(const LibraryCall& call, const Constants& constants);
-// pool.cpp
+// pool.cpp, max_pool.cpp, avg_pool.cpp
 bool pool_supported(const LibraryCall& call);
-std::unique_ptr<Step> make_pool(const LibraryCall& call, const Constants& constants);
+std::unique_ptr<Step> make_max_pool(const LibraryCall& call, const Constants& constants);
+std::unique_ptr<Step> make_avg_pool(const LibraryCall& call, const Constants& constants);
 // attention_operands.cpp
 bool attention_supported(const LibraryCall& call);
 // attention.cpp
 std::unique_ptr<Step> make_attention(const LibraryCall& call, const Constants& constants);
 // attention_backward.cpp
 std::unique_ptr<Step> make_attention_backward(const LibraryCall& call, const Constants& constants);
+// resample.cpp
+bool resample_supported(const LibraryCall& call);
+std::unique_ptr<Step> make_resample(const LibraryCall& call, const Constants& constants);
+// embedding_backward.cpp
+bool embedding_backward_supported(const LibraryCall& call);
+std::unique_ptr<Step> make_embedding_backward(const LibraryCall& call, const Constants& constants);
+// index_put.cpp
+bool index_put_supported(const LibraryCall& call);
+std::unique_ptr<Step> make_index_put(const LibraryCall& call, const Constants& constants);
 // scatter.cpp
 bool scatter_supported(const LibraryCall& call);
 std::unique_ptr<Step> make_scatter(const LibraryCall& call, const Constants& constants);

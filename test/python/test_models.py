@@ -11,8 +11,6 @@ from torch import nn
 
 from torch_hpu import metrics
 
-# What may run as an extern step; docs/coverage.md says why.
-EXTERN = {"aten::arange.start_out"}
 STEPS = 3
 
 
@@ -59,7 +57,7 @@ def test_training_equals_cpu(case: Case, counters) -> None:
         assert moved["breaking_calls"] == 0
         assert moved["compilations"] == 0 or step < 2
         now = metrics.details("extern_calls")
-        assert {op for op in now if now[op] != extern.get(op, 0)} <= EXTERN
+        assert not {op for op in now if now[op] != extern.get(op, 0)}
     for (name, a), b in zip(cpu.named_parameters(), hpu.parameters(), strict=True):
         torch.testing.assert_close(b.detach().cpu(), a.detach(), rtol=1e-4, atol=2e-5, msg=lambda m, name=name: f"{name}: {m}")
     for (name, a), b in zip(cpu.named_buffers(), hpu.buffers(), strict=True):

@@ -38,19 +38,50 @@ TEST(EmbeddingBackward, StridedOperandsAndErrors) {
   EXPECT_TRUE(at::equal(none, at::zeros({3, 2})));
 }
 
-TEST(ScatterAdd, MatchesAten) {
-  for (auto dtype : {at::kFloat, at::kLong}) {
+// Along every dim, with an index smaller than the source, by every op and against ATen in double.
+TEST(Scatter, MatchesAten) {
+  const std::pair<kernels::ScatterOp, const char*> ops[] = {{kernels::ScatterOp::kAdd, "sum"},
+                                                            {kernels::ScatterOp::kMul, "prod"},
+                                                            {kernels::ScatterOp::kMin, "amin"},
+                                                            {kernels::ScatterOp::kMax, "amax"},
+                                                            {kernels::ScatterOp::kMean, "mean"}};
+  for (auto dtype : {at::kFloat, at::kBFloat16, at::kLong}) {
     for (int64_t dim : {0, 1, 2}) {
-      const at::Tensor base = at::randint(0, 100, {5, 6, 7}).to(dtype), src = at::randint(0, 100, {5, 6, 7}).to(dtype);
-      const at::Tensor index = at::randint(0, base.size(dim), {4, 5, 6});
-      const at::Tensor out = base.clone();
-      CallBuilder(Primitive::kScatterAdd).read(index).read(src).write(out).ints({dim}).run();
-      EXPECT_TRUE(at::equal(out, base.scatter_add(dim, index, src)));
+      for (auto [op, name] : ops) {
+        for (bool include_self : {true, false}) {
+          const at::Tensor base = at::randint(-5, 5, {5, 6, 40}).to(dtype), src = at::randint(-5, 5, {5, 6, 40}).to(dtype);
+          const at::Tensor index = at::randint(0, base.size(dim), {4, 5, 33}), out = base.clone();
+          CallBuilder(Primitive::kScatter).read(index).read(src).write(out).ints({dim, static_cast<int64_t>(op), include_self, 0}).run();
+          const auto wide = dtype == at::kLong ? at::kLong : at::kDouble;
+          expect_close(out, base.to(wide).scatter_reduce(dim, index, src.to(wide), name, include_self), tolerance_of(dtype), name);
+        }
+      }
     }
   }
-  CallBuilder bad(Primitive::kScatterAdd);
-  bad.read(at::full({1}, 3, at::kLong)).read(at::ones({1})).write(at::zeros({3})).ints({0});
-  EXPECT_THROW(bad.run(), c10::IndexError);
+}
+
+TEST(Scatter, SetsInOrderWrapsWhenAskedAndNamesBadIndices) {
+  const auto set = static_cast<int64_t>(kernels::ScatterOp::kSet);
+  const at::Tensor out = at::zeros({3});
+  CallBuilder(Primitive::kScatter)
+      .read(at::tensor({2, 2, -3}, at::kInt))
+      .read(at::tensor({1.f, 2.f, 3.f}))
+      .write(out)
+      .ints({0, set, 1, 1})
+      .run();
+  EXPECT_TRUE(at::equal(out, at::tensor({3.f, 0.f, 2.f})));
+  for (int64_t index : {3, -1}) {
+    CallBuilder bad(Primitive::kScatter);
+    bad.read(at::full({1}, index, at::kLong)).read(at::ones({1})).write(at::zeros({3})).ints({0, set, 1, 0});
+    try {
+      bad.run();
+      FAIL() << "no error";
+    } catch (const c10::IndexError& error) {
+      EXPECT_NE(std::string(error.what()).find("index " + std::to_string(index) + " is out of bounds for dimension 0 with size 3"),
+                std::string::npos)
+          << error.what();
+    }
+  }
 }
 
 TEST(IndexPut, PlacesValuesAsAten) {
