@@ -38,6 +38,11 @@ def flush_causes() -> dict[str, int]:
     return _C.metrics_details("flushes")
 
 
+def op_classes() -> dict[str, str]:
+    """What becomes of each op of namespace aten: lowered, library, extern, breaking, composite, own or unavailable (see docs/coverage.md)."""
+    return _C.op_classes()
+
+
 @contextlib.contextmanager
 def trace(path: str) -> Iterator[None]:
     """Writes what ran within the scope as a Chrome trace."""

@@ -1,9 +1,12 @@
-// Cells of recurrent networks: ATen's accelerator path asks the backend for fused kernels. Written in plain ops they are recorded
-// like everything else, and fusing them is the compiler's work.
+// What ATen asks a backend for as one fused kernel: cells of recurrent networks, rrelu. Written in plain ops they are recorded like everything
+// else, and fusing them is the compiler's work.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "csrc/aten/kernels.h"
@@ -67,6 +70,22 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru
   const at::Tensor grad_input = at::cat({grad_r, grad_z, grad_n}, 1), grad_hidden = at::cat({grad_r, grad_z, grad_n * r}, 1);
   return {grad_input, grad_hidden, grad_hy * z, has_bias ? grad_input.sum(0, false) : at::Tensor(),
           has_bias ? grad_hidden.sum(0, false) : at::Tensor()};
+}
+
+// In training every negative element gets a slope of its own, which `noise` keeps for the backward (1 for the others).
+at::Tensor rrelu_with_noise(const at::Tensor& self, at::Tensor& noise, const at::Scalar& lower, const at::Scalar& upper, bool training,
+                            std::optional<at::Generator> generator) {
+  if (!training) {
+    return at::leaky_relu(self, (lower.toDouble() + upper.toDouble()) / 2);
+  }
+  const at::Tensor slopes = at::empty_like(self).uniform_(lower.toDouble(), upper.toDouble(), std::move(generator));
+  noise.copy_(at::where(self <= 0, slopes, 1));
+  return self * noise;
+}
+
+at::Tensor& rrelu_with_noise_(at::Tensor& self, at::Tensor& noise, const at::Scalar& lower, const at::Scalar& upper, bool training,
+                              std::optional<at::Generator> generator) {
+  return self.copy_(aten::rrelu_with_noise(self, noise, lower, upper, training, std::move(generator)));
 }
 
 }  // namespace torch_hpu::aten

@@ -3,6 +3,7 @@
 //   - composites that we leave alone: they decompose into ops that reach us;
 //   - the boxed kernel (boxed.h) for everything else, found in the dispatcher's own list of ops.
 #include <torch/library.h>
+#include <torch_hpu/metrics.h>
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/native/CPUFallback.h>
@@ -58,7 +59,8 @@ bool wants_boxed(const c10::OperatorHandle& op, const ir::OpInfo& info) {
            !op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
   }
   if (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) {
-    return false;
+    // With a CPU kernel beside the composite one (silu_backward) it has a gradient formula of its own.
+    return op.hasKernelForDispatchKey(c10::DispatchKey::CPU) && prefer_boxed(info);
   }
   if (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd)) {
     return prefer_boxed(info);
@@ -119,12 +121,52 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::_fused_sdp_choice",
                                                      "aten::_scaled_dot_product_fused_attention_overrideable",
                                                      "aten::_native_multi_head_attention",
-                                                     "aten::_transformer_encoder_layer_fwd"};
+                                                     "aten::_transformer_encoder_layer_fwd",
+                                                     "aten::rrelu_with_noise",
+                                                     "aten::rrelu_with_noise_"};
   return names;
+}
+
+const char* class_of(const c10::OperatorHandle& op) {
+  const ir::OpInfo& info = ir::op_info(op);
+  if (own_kernels().count(info.name) != 0) {
+    return "own";
+  }
+  if (!wants_boxed(op, info)) {
+    return "composite";
+  }
+  switch ((info.functional != nullptr ? *info.functional : info).op_class) {
+    case ir::OpClass::kLowered:
+      return "lowered";
+    case ir::OpClass::kLibrary:
+      return "library";
+    case ir::OpClass::kBreaking:
+      return "breaking";
+    case ir::OpClass::kExtern:
+      break;
+  }
+  for (c10::DispatchKey key : {c10::DispatchKey::CPU, c10::DispatchKey::CompositeExplicitAutogradNonFunctional}) {
+    if (op.hasKernelForDispatchKey(key)) {
+      return "extern";
+    }
+  }
+  return "unavailable";
 }
 
 }  // namespace
 }  // namespace torch_hpu::aten
+
+std::map<std::string, std::string> torch_hpu::op_classes() {
+  std::map<std::string, std::string> classes;
+  auto& dispatcher = c10::Dispatcher::singleton();
+  for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
+    const auto handle = dispatcher.findSchema(name);
+    if (handle.has_value() && name.name.compare(0, 6, "aten::") == 0) {
+      classes[ir::op_info(*handle).name.substr(6)] = aten::class_of(*handle);
+    }
+  }
+  return classes;
+}
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   using namespace torch_hpu;
@@ -181,6 +223,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_scaled_dot_product_fused_attention_overrideable", TORCH_FN(aten::fused_attention));
   m.impl("_native_multi_head_attention", TORCH_FN(aten::native_multi_head_attention));
   m.impl("_transformer_encoder_layer_fwd", TORCH_FN(at::native::transformer_encoder_layer_forward));
+  m.impl("rrelu_with_noise", TORCH_FN(aten::rrelu_with_noise));
+  m.impl("rrelu_with_noise_", TORCH_FN(aten::rrelu_with_noise_));
 
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {

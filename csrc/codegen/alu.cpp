@@ -75,7 +75,7 @@ Value* Alu::apply(Op op, ScalarType type, llvm::ArrayRef<Value*> x) {
   if (op == Op::kFma) {
     return is_float(type) ? fma(x[0], x[1], x[2]) : b.CreateAdd(b.CreateMul(x[0], x[1]), x[2]);
   }
-  if (op == Op::kPow || (is_float(type) && op == Op::kFmod)) {
+  if (op == Op::kPow || op == Op::kGcd || (is_float(type) && op == Op::kFmod)) {
     return function(op, type, x);
   }
   if (!is_float(type)) {

@@ -64,15 +64,15 @@ Value* Alu::float_binary(Op op, Value* x, Value* y) {
       return b.CreateFDiv(x, y);
     case Op::kCopySign:
       return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, y);
-    // The instruction yields y when an operand is NaN; what is left to repair is one comparison.
+    // The instruction yields x when the operands are equal (zeros of either sign) or one is NaN; what is left to repair is one comparison.
     case Op::kMin:
-      return select(b.CreateFCmpUNO(x, x), x, select(b.CreateFCmpOLT(x, y), x, y));
+      return select(b.CreateFCmpUNO(y, y), y, select(b.CreateFCmpOLT(y, x), y, x));
     case Op::kMax:
-      return select(b.CreateFCmpUNO(x, x), x, select(b.CreateFCmpOGT(x, y), x, y));
+      return select(b.CreateFCmpUNO(y, y), y, select(b.CreateFCmpOGT(y, x), y, x));
     case Op::kFmin:
-      return select(b.CreateFCmpUNO(y, y), x, select(b.CreateFCmpOLT(x, y), x, y));
+      return select(b.CreateFCmpUNO(x, x), y, select(b.CreateFCmpOLT(y, x), y, x));
     case Op::kFmax:
-      return select(b.CreateFCmpUNO(y, y), x, select(b.CreateFCmpOGT(x, y), x, y));
+      return select(b.CreateFCmpUNO(x, x), y, select(b.CreateFCmpOGT(y, x), y, x));
     case Op::kRemainder: {
       Value* r = function(Op::kFmod, type, {x, y});
       Value* other_sign = b.CreateXor(b.CreateFCmpOLT(y, zero), b.CreateFCmpOLT(r, zero));
@@ -107,10 +107,13 @@ Value* Alu::function(Op op, ScalarType type, llvm::ArrayRef<Value*> x) {
   return call_array(array_function(op, type), x);
 }
 
-// SLEEF's hyperbolic functions overflow on the way to a finite result; `y` is what it says.
+// SLEEF's hyperbolic functions overflow on the way to a finite result, and some functions lose denormals; `y` is what it says.
 Value* Alu::widen_range(Op op, ScalarType type, Value* x, Value* y) {
   Type* t = x->getType();
   Value* magnitude = intrinsic(llvm::Intrinsic::fabs, x);
+  if (op == Op::kLog1p || op == Op::kTan || op == Op::kAsinh) {
+    y = select(b.CreateFCmpOLT(magnitude, constant(t, 1e-30)), x, y);
+  }
   switch (op) {
     case Op::kAsinh:
     case Op::kAcosh: {

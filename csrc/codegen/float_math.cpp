@@ -132,7 +132,8 @@ Value* Alu::expm1_float(Value* x) {
   const auto [n, p] = reduce_exp(at_most(at_least(x, -20), 89));
   Value* s = power_of_two(b.CreateSub(to_int(n), constant(like(x, b.getInt32Ty()), int64_t{1})));
   Value* half = fma(s, p, b.CreateFSub(s, constant(t, 0.5)));
-  return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, b.CreateFAdd(half, half), x);  // -0 stays -0
+  Value* tiny = b.CreateFCmpOLT(intrinsic(llvm::Intrinsic::fabs, x), constant(t, 0x1p-25));
+  return select(tiny, x, b.CreateFAdd(half, half));  // -0 and denormals stay what they are
 }
 
 // With t = exp(2|x|) - 1: tanh |x| = t / (t + 2). From |x| = 10 on that is 1 in float.
@@ -208,7 +209,6 @@ Value* Alu::sincos_float(Op op, Value* x) {
   Value* any = lanes_of(large) > 0 ? b.CreateOrReduce(large) : large;
 
   Value* k = intrinsic(llvm::Intrinsic::roundeven, b.CreateFMul(x, constant(t, 2 / M_PI)));
-  k = b.CreateFAdd(k, constant(t, 0.0));  // no -0, which would lose the sign of x = -0 below
   Value* r = x;
   for (double part : kHalfPi) {
     r = fma(k, constant(t, -part), r);
@@ -224,6 +224,9 @@ Value* Alu::sincos_float(Op op, Value* x) {
   Value* sign = b.CreateShl(b.CreateAnd(quadrant, constant(word, int64_t{2})), 30);
   Value* near = select(odd, cosine, sine);
   near = b.CreateBitCast(b.CreateXor(b.CreateBitCast(near, word), sign), t);
+  if (op == Op::kSin) {  // the parts of the product above have different signs: -0 gets lost
+    near = select(b.CreateFCmpOEQ(x, constant(t, 0.0)), x, near);
+  }
 
   llvm::Function* function_now = b.GetInsertBlock()->getParent();
   auto* fast = b.GetInsertBlock();

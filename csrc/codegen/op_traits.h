@@ -44,6 +44,10 @@ inline bool is_float(c10::ScalarType t) {
   return t == c10::ScalarType::Float || t == c10::ScalarType::Double;
 }
 
+inline bool accepts(uint8_t set, c10::ScalarType t) {
+  return (set & (t == c10::ScalarType::Bool ? kAcceptsBool : is_float(t) ? kAcceptsFloat : kAcceptsInt)) != 0;
+}
+
 // The dtypes of expressions.
 bool is_expr_dtype(c10::ScalarType t);
 // The dtype in which values of a memory dtype are computed: Float for half and bfloat16, otherwise the same.

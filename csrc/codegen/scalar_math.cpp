@@ -44,6 +44,25 @@ T lgamma_of(T x) {  // std::lgamma writes a global sign, which is a race but har
   }
 }
 template <class T>
+T zeta_of(T x, T q) {
+  return zeta<T>(x, q);
+}
+template <class T>
+T frexp_mantissa(T x) {
+  int exponent = 0;
+  return std::frexp(x, &exponent);
+}
+template <class T>
+T frexp_exponent(T x) {
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  return static_cast<T>(exponent);
+}
+template <class T>
+T gcd_of(T x, T y) {
+  return calc_gcd(x, y);
+}
+template <class T>
 T power(T x, T y) {
   if constexpr (std::is_integral_v<T>) {
     return at::native::powi(x, y);
@@ -80,16 +99,53 @@ void add_float(std::vector<ArrayFunction>& table, ScalarType dtype) {
   one(Op::kErfinv, map1<T, erfinv<T>>);
   one(Op::kLgamma, map1<T, lgamma_of<T>>);
   one(Op::kDigamma, map1<T, digamma<T>>);
+  one(Op::kErfcx, map1<T, calc_erfcx<T>>);
+  one(Op::kNdtri, map1<T, calc_ndtri<T>>);
+  one(Op::kTrigamma, map1<T, trigamma>);
+  one(Op::kI0, map1<T, calc_i0<T>>);
+  one(Op::kI0e, map1<T, calc_i0e<T>>);
+  one(Op::kI1, map1<T, calc_i1<T>>);
+  one(Op::kI1e, map1<T, calc_i1e<T>>);
+  one(Op::kAiryAi, map1<T, airy_ai_forward<T>>);
+  one(Op::kBesselJ0, map1<T, bessel_j0_forward<T>>);
+  one(Op::kBesselJ1, map1<T, bessel_j1_forward<T>>);
+  one(Op::kBesselY0, map1<T, bessel_y0_forward<T>>);
+  one(Op::kBesselY1, map1<T, bessel_y1_forward<T>>);
+  one(Op::kModifiedBesselI0, map1<T, modified_bessel_i0_forward<T>>);
+  one(Op::kModifiedBesselI1, map1<T, modified_bessel_i1_forward<T>>);
+  one(Op::kModifiedBesselK0, map1<T, modified_bessel_k0_forward<T>>);
+  one(Op::kModifiedBesselK1, map1<T, modified_bessel_k1_forward<T>>);
+  one(Op::kScaledModifiedBesselK0, map1<T, scaled_modified_bessel_k0_forward<T>>);
+  one(Op::kScaledModifiedBesselK1, map1<T, scaled_modified_bessel_k1_forward<T>>);
+  one(Op::kSphericalBesselJ0, map1<T, spherical_bessel_j0_forward<T>>);
+  one(Op::kFrexpMantissa, map1<T, frexp_mantissa<T>>);
+  one(Op::kFrexpExponent, map1<T, frexp_exponent<T>>);
   two(Op::kPow, map2<T, power<T>>);
   two(Op::kFmod, map2<T, std::fmod>);
   two(Op::kAtan2, map2<T, std::atan2>);
   two(Op::kHypot, map2<T, std::hypot>);
   two(Op::kNextAfter, map2<T, std::nextafter>);
+  two(Op::kZeta, map2<T, zeta_of<T>>);
+  two(Op::kIgamma, map2<T, calc_igamma<T>>);
+  two(Op::kIgammac, map2<T, calc_igammac<T>>);
+  two(Op::kChebyshevT, map2<T, chebyshev_polynomial_t_forward<T>>);
+  two(Op::kChebyshevU, map2<T, chebyshev_polynomial_u_forward<T>>);
+  two(Op::kChebyshevV, map2<T, chebyshev_polynomial_v_forward<T>>);
+  two(Op::kChebyshevW, map2<T, chebyshev_polynomial_w_forward<T>>);
+  two(Op::kShiftedChebyshevT, map2<T, shifted_chebyshev_polynomial_t_forward<T>>);
+  two(Op::kShiftedChebyshevU, map2<T, shifted_chebyshev_polynomial_u_forward<T>>);
+  two(Op::kShiftedChebyshevV, map2<T, shifted_chebyshev_polynomial_v_forward<T>>);
+  two(Op::kShiftedChebyshevW, map2<T, shifted_chebyshev_polynomial_w_forward<T>>);
+  two(Op::kHermiteH, map2<T, hermite_polynomial_h_forward<T>>);
+  two(Op::kHermiteHe, map2<T, hermite_polynomial_he_forward<T>>);
+  two(Op::kLaguerreL, map2<T, laguerre_polynomial_l_forward<T>>);
+  two(Op::kLegendreP, map2<T, legendre_polynomial_p_forward<T>>);
 }
 
 template <class T>
 void add_integer(std::vector<ArrayFunction>& table, ScalarType dtype) {
   table.push_back({Op::kPow, dtype, reinterpret_cast<void*>(&map2<T, power<T>>)});
+  table.push_back({Op::kGcd, dtype, reinterpret_cast<void*>(&map2<T, gcd_of<T>>)});
 }
 
 }  // namespace

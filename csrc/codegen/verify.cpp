@@ -9,10 +9,6 @@ namespace {
 
 using c10::ScalarType;
 
-bool accepts(uint8_t set, ScalarType t) {
-  return (set & (t == ScalarType::Bool ? kAcceptsBool : is_float(t) ? kAcceptsFloat : kAcceptsInt)) != 0;
-}
-
 class Verifier {
  public:
   explicit Verifier(const Loop& loop) : loop_(loop) {}

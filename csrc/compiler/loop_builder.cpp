@@ -174,6 +174,18 @@ void LoopBuilder::finish() {
   context_.program.items.push_back(std::move(item));
 }
 
+bool LoopBuilder::finish_if_defined() {
+  for (const codegen::Expr& e : loop_.exprs) {
+    const codegen::OpTraits& t = codegen::traits(e.op);
+    const ScalarType dtype = e.op == Op::kSelect || t.operands == 0 ? e.dtype : loop_.exprs[static_cast<size_t>(e.a)].dtype;
+    if (!codegen::accepts(t.accepts, dtype)) {
+      return false;
+    }
+  }
+  finish();
+  return true;
+}
+
 E cast(E x, ScalarType dtype) {
   return x.dtype() == dtype ? x : x.builder->make(Op::kCast, dtype, x);
 }

@@ -63,6 +63,8 @@ class LoopBuilder {
 
   // Appends the loop to the program.
   void finish();
+  // The same, unless an op of it is not defined for its operands' dtype (a floating point function of integers: ATen's kernel then tells the user).
+  bool finish_if_defined();
 
  private:
   uint32_t access(ir::WindowId w, const codegen::DimVector& strides, int64_t offset);

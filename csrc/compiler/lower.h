@@ -36,6 +36,8 @@ struct LoweringRow {
 std::vector<LoweringRow> pointwise_lowerings();    // lower_pointwise.cpp and pointwise_*.cpp: pointwise ops, casts, copies, fills
 std::vector<LoweringRow> random_lowerings();       // lower_random.cpp: random fills, dropout
 std::vector<LoweringRow> reduction_lowerings();    // lower_reduction.cpp: sum ... argmax, var, norms of vectors
+std::vector<LoweringRow> scan_lowerings();         // lower_scan.cpp: cumsum ... cummin
+std::vector<LoweringRow> search_lowerings();       // lower_search.cpp: bucketize, searchsorted, isin
 std::vector<LoweringRow> softmax_lowerings();      // lower_softmax.cpp
 std::vector<LoweringRow> norm_lowerings();         // lower_norm.cpp: layer, group and batch norm
 std::vector<LoweringRow> loss_lowerings();         // lower_loss.cpp: nll, mse, cross entropy, bce ...

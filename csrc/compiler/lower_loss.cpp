@@ -45,7 +45,7 @@ constexpr size_t kNoArg = ~size_t{0};
 template <const Elementwise& loss, size_t ReductionArg, size_t NumberArg = kNoArg, size_t WeightArg = kNoArg>
 bool lower_elementwise_loss(LoweringContext& c) {
   const ir::Window &x = c.window(0), &y = c.window(1);
-  if (!loopable(c) || x.sizes != y.sizes || x.numel() == 0) {
+  if (!loopable(c) || x.sizes != y.sizes) {
     return false;
   }
   const int64_t reduction = c.node.args[ReductionArg].value.toInt();
@@ -120,25 +120,42 @@ Target target_of(LoweringContext& c, LoopBuilder& b, const DimVector& strides, s
   return {index, counts, where(counts, weight, b.constant(0, dtype))};
 }
 
-// Dims of [N, C, spatial...] without C.
-DimVector without_channels(const DimVector& s) {
-  DimVector t{s[0]};
-  t.append(s.begin() + 2, s.end());
-  return t;
-}
+// Where the classes of a tensor of scores stand: [N, C, spatial...], or [C].
+struct Scores {
+  const ir::Window& x;
+  size_t dim = x.sizes.size() == 1 ? 0 : 1;
 
-// (self [N, C, spatial...], target [N, spatial...], weight?, reduction, ignore_index) -> (output, total_weight)
+  int64_t classes() const {
+    return x.sizes[dim];
+  }
+  int64_t stride() const {
+    return x.strides[dim];
+  }
+  // Sizes or strides of the scores without their classes.
+  DimVector without(DimVector s) const {
+    s.erase(s.begin() + static_cast<int64_t>(dim));
+    return s;
+  }
+  // Strides of a tensor without classes over the space of the scores.
+  DimVector with(DimVector s) const {
+    s.insert(s.begin() + static_cast<int64_t>(dim), 0);
+    return s;
+  }
+};
+
+// (self, target, weight?, reduction, ignore_index) -> (output, total_weight)
 bool lower_nll_loss(LoweringContext& c) {
   const ir::Window& x = c.window(0);
-  if (!loopable(c) || x.sizes.size() < 2 || x.numel() == 0) {
+  if (!loopable(c) || x.sizes.empty() || (x.sizes.size() == 1 && !c.window(1).sizes.empty())) {
     return false;
   }
+  const Scores scores{x};
   const int64_t reduction = c.node.args[3].value.toInt(), ignore = c.node.args[4].value.toInt();
   const ScalarType dtype = compute_dtype(x.dtype);
-  const DimVector sizes = without_channels(x.sizes), none(sizes.size(), 0);
+  const DimVector sizes = scores.without(x.sizes), none(sizes.size(), 0);
   LoopBuilder b(c, "nll_loss", sizes, reduction == kNoReduction ? sizes.size() : 0);
-  const Target t = target_of(c, b, c.window(1).strides, 1, 2, ignore, x.sizes[1], dtype);
-  const E picked = b.load_at(c.node.args[0].index, without_channels(x.strides), t.index * static_cast<double>(x.strides[1]));
+  const Target t = target_of(c, b, c.window(1).strides, 1, 2, ignore, scores.classes(), dtype);
+  const E picked = b.load_at(c.node.args[0].index, scores.without(x.strides), t.index * static_cast<double>(scores.stride()));
   const E loss = where(t.counts, -(picked * t.weight), b.constant(0, dtype));
   if (reduction == kNoReduction) {
     b.store(c.node.writes[0], loss);
@@ -152,31 +169,94 @@ bool lower_nll_loss(LoweringContext& c) {
   return true;
 }
 
-// (grad_output, self [N, C, spatial...], target, weight?, reduction, ignore_index, total_weight)
+// (grad_output, self, target, weight?, reduction, ignore_index, total_weight)
 bool lower_nll_loss_backward(LoweringContext& c) {
   const ir::Window& x = c.window(1);
-  if (!loopable(c) || x.sizes.size() < 2 || x.numel() == 0) {
+  if (!loopable(c) || x.sizes.empty() || (x.sizes.size() == 1 && !c.window(2).sizes.empty())) {
     return false;
   }
+  const Scores scores{x};
   const int64_t reduction = c.node.args[4].value.toInt(), ignore = c.node.args[5].value.toInt();
   const ScalarType dtype = compute_dtype(x.dtype);
   LoopBuilder b(c, "nll_loss_backward", x.sizes, x.sizes.size());
-  auto with_channels = [](DimVector s) {  // of a tensor without them
-    s.insert(s.begin() + 1, 0);
-    return s;
-  };
   const DimVector none(x.sizes.size(), 0);
-  const Target t = target_of(c, b, with_channels(c.window(2).strides), 2, 3, ignore, x.sizes[1], dtype);
+  const Target t = target_of(c, b, scores.with(c.window(2).strides), 2, 3, ignore, scores.classes(), dtype);
   const ir::Window& grad = c.window(0);
-  E g = cast(b.load(c.node.args[0].index, grad.sizes.empty() ? none : with_channels(grad.strides)), dtype);
+  E g = cast(b.load(c.node.args[0].index, grad.sizes.empty() ? none : scores.with(grad.strides)), dtype);
   if (reduction == kMean) {
     g = g / cast(b.load(c.node.args[6].index, none), dtype);
   }
-  const E hit = equal(b.index(1), t.index) & t.counts;
+  const E hit = equal(b.index(scores.dim), t.index) & t.counts;
   b.store(c.node.writes[0], where(hit, -(g * t.weight), b.constant(0, dtype)));
   b.finish();
   return true;
 }
+
+// What the hinge of one class of a row is made of: z = margin - x[target] + x[class], which counts where it is positive and the class is not the target's.
+struct Hinge {
+  E z, counts, weight, hit;
+};
+
+// Over the space [N, C] (or [C]) of the scores `x`; arguments target, p, margin and weight follow each other.
+Hinge hinge_of(LoweringContext& c, LoopBuilder& b, size_t scores_arg, ScalarType dtype) {
+  const ir::Window& x = c.window(scores_arg);
+  const Scores scores{x};
+  const size_t target = scores_arg + 1;
+  DimVector target_strides(x.sizes.size() - 1, 0);  // of a target that may be a number
+  if (!target_strides.empty() && !c.window(target).strides.empty()) {
+    target_strides[0] = c.window(target).strides[0];
+  }
+  const Target t =
+      target_of(c, b, scores.with(target_strides), target, scores_arg + 4, std::numeric_limits<int64_t>::min(), scores.classes(), dtype);
+  const E picked =
+      cast(b.load_at(c.node.args[scores_arg].index, scores.with(scores.without(x.strides)), t.index * static_cast<double>(scores.stride())),
+           dtype);
+  const E z = b.scalar(c.node.args[scores_arg + 3].index, dtype) - picked + cast(b.load(c.node.args[scores_arg].index, x.strides), dtype);
+  const E hit = equal(b.index(scores.dim), t.index);
+  return {z, (z > 0.0) & !hit, t.weight, hit};
+}
+
+// (self [N, C] or [C], target, p, margin, weight?, reduction)
+bool lower_multi_margin_loss(LoweringContext& c) {
+  const ir::Window& x = c.window(0);
+  if (!loopable(c) || x.sizes.size() > 2) {
+    return false;
+  }
+  const int64_t reduction = c.node.args[5].value.toInt();
+  const size_t rank = x.sizes.size();
+  const ScalarType dtype = compute_dtype(x.dtype);
+  LoopBuilder b(c, "multi_margin_loss", x.sizes, reduction == kNoReduction ? rank - 1 : 0);
+  const Hinge h = hinge_of(c, b, 0, dtype);
+  const E power = c.node.args[2].value.toScalar().toDouble() == 1 ? h.z : h.z * h.z;
+  const double count = static_cast<double>(reduction == kMean ? x.numel() : x.sizes.back());
+  DimVector strides = c.write(0).strides;
+  strides.resize(rank, 0);
+  b.store(c.node.writes[0], strides, sum(where(h.counts, power * h.weight, b.constant(0, dtype))) / count);
+  b.finish();
+  return true;
+}
+
+// (grad_output, self, target, p, margin, weight?, reduction)
+bool lower_multi_margin_loss_backward(LoweringContext& c) {
+  const ir::Window& x = c.window(1);
+  if (!loopable(c) || x.sizes.size() > 2) {
+    return false;
+  }
+  const size_t rank = x.sizes.size();
+  const ScalarType dtype = compute_dtype(x.dtype);
+  LoopBuilder b(c, "multi_margin_loss_backward", x.sizes, rank - 1);
+  const Hinge h = hinge_of(c, b, 1, dtype);
+  const E slope = c.node.args[3].value.toScalar().toDouble() == 1 ? b.constant(1, dtype) : h.z * 2;
+  const E each = where(h.counts, slope * h.weight, b.constant(0, dtype));
+  const double count = static_cast<double>(c.node.args[6].value.toInt() == kMean ? x.numel() : x.sizes.back());
+  DimVector grad_strides = c.window(0).strides;
+  grad_strides.resize(rank, 0);
+  const E g = cast(b.load(c.node.args[0].index, grad_strides), dtype) / count;
+  b.store(c.node.writes[0], c.write(0).strides, where(h.hit, -sum(each), each) * g);
+  b.finish();
+  return true;
+}
+
 }  // namespace
 
 std::vector<LoweringRow> loss_lowerings() {
@@ -189,6 +269,8 @@ std::vector<LoweringRow> loss_lowerings() {
       {"huber_loss_backward", &lower_elementwise_loss_backward<kHuber, 3, 4>},
       {"binary_cross_entropy", &lower_elementwise_loss<kCrossEntropy, 3, kNoArg, 2>},
       {"binary_cross_entropy_backward", &lower_elementwise_loss_backward<kCrossEntropy, 4, kNoArg, 3>},
+      {"multi_margin_loss", &lower_multi_margin_loss},
+      {"multi_margin_loss_backward", &lower_multi_margin_loss_backward},
       {"nll_loss_forward", &lower_nll_loss},
       {"nll_loss_backward", &lower_nll_loss_backward},
       {"nll_loss2d_forward", &lower_nll_loss},

@@ -7,7 +7,7 @@ namespace {
 using c10::ScalarType;
 
 bool lower_layer_norm(LoweringContext& c) {  // (input, normalized_shape, weight?, bias?, eps)
-  if (!reducible(c)) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window& in = c.window(0);
@@ -42,7 +42,7 @@ bool lower_layer_norm(LoweringContext& c) {  // (input, normalized_shape, weight
 
 // (grad_out, input, normalized_shape, mean, rstd, weight?, bias?, output_mask)
 bool lower_layer_norm_backward(LoweringContext& c) {
-  if (!reducible(c)) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window &grad = c.window(0), &in = c.window(1);
@@ -114,7 +114,7 @@ DimVector channel_strides(size_t rank, int64_t per_group, int64_t stride) {
 }
 
 bool lower_group_norm(LoweringContext& c) {  // (input, weight?, bias?, N, C, HxW, group, eps)
-  if (!reducible(c) || c.window(0).sizes.size() < 2) {
+  if (!loopable(c) || c.window(0).sizes.size() < 2) {
     return false;
   }
   const ir::Window& in = c.window(0);
@@ -144,7 +144,7 @@ bool lower_group_norm(LoweringContext& c) {  // (input, weight?, bias?, N, C, Hx
 
 // (grad_out, input, mean, rstd, weight?, N, C, HxW, group, output_mask)
 bool lower_group_norm_backward(LoweringContext& c) {
-  if (!reducible(c) || c.window(1).sizes.size() < 2) {
+  if (!loopable(c) || c.window(1).sizes.size() < 2) {
     return false;
   }
   const ir::Window &grad = c.window(0), &in = c.window(1);
@@ -206,7 +206,7 @@ DimVector per_channel(size_t rank, int64_t stride) {
 // (input, weight?, bias?, running_mean?, running_var?, training, momentum, eps). The running statistics, when given, are written in
 // training: the node is mutating, its writes are those windows and then the three returns.
 bool lower_batch_norm(LoweringContext& c) {
-  if (!reducible(c)) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window& in = c.window(0);
@@ -257,7 +257,7 @@ bool lower_batch_norm(LoweringContext& c) {
 
 // (grad_out, input, weight?, running_mean?, running_var?, save_mean?, save_invstd?, train, eps, output_mask)
 bool lower_batch_norm_backward(LoweringContext& c) {
-  if (!reducible(c)) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window &grad = c.window(0), &in = c.window(1);
@@ -291,13 +291,50 @@ bool lower_batch_norm_backward(LoweringContext& c) {
   b.finish();
   return true;
 }
+// (v, g, dim) -> (w, norm): w = v * g / |v|, a norm for each slice along `dim`.
+bool lower_weight_norm(LoweringContext& c) {
+  if (!loopable(c)) {
+    return false;
+  }
+  const ir::Window& v = c.window(0);
+  const Split split = Split::all_but(v, c.node.args[2].value.toInt());
+  LoopBuilder b(c, "weight_norm", split.sizes(v), 1);
+  const E x = b.load(c.node.args[0].index, split.strides(v));
+  const E norm = sqrt(sum(x * x));
+  b.store(c.node.writes[0], split.strides(c.write(0)),
+          x * (cast(b.load(c.node.args[1].index, split.result_strides(c.window(1))), x.dtype()) / norm));
+  b.store(c.node.writes[1], split.result_strides(c.write(1)), norm);
+  b.finish();
+  return true;
+}
+
+// (grad_w, saved_v, saved_g, saved_norms, dim) -> (grad_v, grad_g)
+bool lower_weight_norm_backward(LoweringContext& c) {
+  if (!loopable(c)) {
+    return false;
+  }
+  const ir::Window& v = c.window(1);
+  const Split split = Split::all_but(v, c.node.args[4].value.toInt());
+  LoopBuilder b(c, "weight_norm_backward", split.sizes(v), 1);
+  const E x = b.load(c.node.args[1].index, split.strides(v)),
+          grad = cast(b.load(c.node.args[0].index, split.strides(c.window(0))), x.dtype());
+  const E g = cast(b.load(c.node.args[2].index, split.result_strides(c.window(2))), x.dtype());
+  const E norm = cast(b.load(c.node.args[3].index, split.result_strides(c.window(3))), x.dtype());
+  const E along = sum(grad * x) / norm;  // the gradient of g: the part of grad along v
+  b.store(c.node.writes[0], split.strides(c.write(0)), g / norm * (grad - x * (along / norm)));
+  b.store(c.node.writes[1], split.result_strides(c.write(1)), along);
+  b.finish();
+  return true;
+}
+
 }  // namespace
 
 std::vector<LoweringRow> norm_lowerings() {
   return {
-      {"native_layer_norm", &lower_layer_norm}, {"native_layer_norm_backward", &lower_layer_norm_backward},
-      {"native_group_norm", &lower_group_norm}, {"native_group_norm_backward", &lower_group_norm_backward},
-      {"native_batch_norm", &lower_batch_norm}, {"native_batch_norm_backward", &lower_batch_norm_backward},
+      {"native_layer_norm", &lower_layer_norm},       {"native_layer_norm_backward", &lower_layer_norm_backward},
+      {"native_group_norm", &lower_group_norm},       {"native_group_norm_backward", &lower_group_norm_backward},
+      {"native_batch_norm", &lower_batch_norm},       {"native_batch_norm_backward", &lower_batch_norm_backward},
+      {"_weight_norm_interface", &lower_weight_norm}, {"_weight_norm_interface_backward", &lower_weight_norm_backward},
   };
 }
 

@@ -89,8 +89,7 @@ bool lower_row(LoweringContext& c) {
     args.x.push_back(x);
   }
   b.store(c.node.writes[0], row.formula(args));
-  b.finish();
-  return true;
+  return b.finish_if_defined();
 }
 
 // where(condition, x, y): the condition takes no part in the dtype.
@@ -157,6 +156,18 @@ bool lower_divide_mode(LoweringContext& c) {
   return !c.node.args[2].is_none() && lower_row(c);
 }
 
+bool lower_frexp(LoweringContext& c) {  // (self) -> (mantissa, exponent)
+  if (!loopable(c)) {
+    return false;
+  }
+  LoopBuilder b(c, "frexp", c.write(0).sizes, c.write(0).sizes.size());
+  const E x = b.load(c.node.args[0].index);
+  b.store(c.node.writes[0], unary(codegen::Op::kFrexpMantissa, x));
+  b.store(c.node.writes[1], unary(codegen::Op::kFrexpExponent, x));
+  b.finish();
+  return true;
+}
+
 bool lower_log_sigmoid(LoweringContext& c) {  // (self) -> (output, buffer)
   if (!loopable(c)) {
     return false;
@@ -191,6 +202,7 @@ std::vector<LoweringRow> pointwise_lowerings() {
                                      {"fill.Tensor", &lower_fill},
                                      {"zero", &lower_fill},
                                      {"div.Tensor_mode", &lower_divide_mode},
+                                     {"frexp.Tensor", &lower_frexp},
                                      {"log_sigmoid_forward", &lower_log_sigmoid},
                                      {"_prelu_kernel_backward", &lower_prelu_backward}};
   for (const auto& [name, row] : rows()) {

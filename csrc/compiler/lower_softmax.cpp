@@ -8,7 +8,7 @@ using c10::ScalarType;
 
 template <bool Log>
 bool lower_softmax(LoweringContext& c) {  // (self, dim, half_to_float)
-  if (!reducible(c) || c.window(0).sizes.empty()) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window& in = c.window(0);
@@ -25,7 +25,7 @@ bool lower_softmax(LoweringContext& c) {  // (self, dim, half_to_float)
 
 template <bool Log>
 bool lower_softmax_backward(LoweringContext& c) {  // (grad_output, output, dim, input_dtype)
-  if (!reducible(c) || c.window(0).sizes.empty()) {
+  if (!loopable(c)) {
     return false;
   }
   const ir::Window &grad = c.window(0), &out = c.window(1);

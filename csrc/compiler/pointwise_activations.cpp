@@ -69,6 +69,11 @@ const Row kRows[] = {
        return where(a[1] * a[2] > a[3], a[0], a[0] * z / (z + 1.0));
      }},
     {"mish", C, 0, [](const Args& a) { return a[0] * tanh(log1p(exp(a[0]))); }},
+    {"mish_backward", C, 0,
+     [](const Args& a) {
+       const E x = a[1], t = tanh(log1p(exp(x)));
+       return a[0] * (t + x * sigmoid(x) * (1.0 - t * t));
+     }},
     {"threshold", C, 0, [](const Args& a) { return where(a[0] <= a[1], a[2], a[0]); }},
     {"threshold_backward", C, 0, [](const Args& a) { return where(a[1] <= a[2], a.constant(0), a[0]); }},
     {"hardshrink", C, 0, [](const Args& a) { return where((a[0] >= -a[1]) & (a[0] <= a[1]), a.constant(0), a[0]); }},

@@ -92,6 +92,11 @@ E divide_rounding(const Args& a) {  // (self, other, rounding_mode)
   return c10::isFloatingType(a.dtype) ? unary(Op::kTrunc, a[0] / a[1]) : a[0] / a[1];
 }
 
+E least_common_multiple(const Args& a) {
+  const E g = binary(Op::kGcd, a[0], a[1]), none = equal(g, a.constant(0));
+  return where(none, a.constant(0), abs(a[0] / where(none, a.constant(1), g) * a[1]));
+}
+
 const Row kRows[] = {
     {"add.Tensor", C, 0, [](const Args& a) { return a[0] + a[2] * a[1]; }},
     {"add.Scalar", C, 2, [](const Args& a) { return a[0] + a[2] * a[1]; }},
@@ -116,11 +121,14 @@ const Row kRows[] = {
     {"remainder.Scalar", C, 2, binary_row<Op::kRemainder>},
     {"fmod.Tensor", C, 0, binary_row<Op::kFmod>},
     {"fmod.Scalar", C, 2, binary_row<Op::kFmod>},
+    {"remainder.Scalar_Tensor", C, 1, binary_row<Op::kRemainder>},
+    {"gcd", C, 0, binary_row<Op::kGcd>},
+    {"lcm", C, 0, least_common_multiple},
     {"pow.Tensor_Tensor", C, 0, power},
     {"pow.Tensor_Scalar", C, 2, power},
     {"pow.Scalar", C, 1, power},
     {"addcmul", C, 0, [](const Args& a) { return a[0] + a[3] * a[1] * a[2]; }},
-    {"addcdiv", C, 0, [](const Args& a) { return a[0] + a[3] * (a[1] / a[2]); }},
+    {"addcdiv", C, 0, [](const Args& a) { return a[0] + a[3] * a[1] / a[2]; }},
     {"lerp.Scalar", C, 0, lerp},
     {"lerp.Tensor", C, 0, lerp},
     {"clamp", C, 6, clamp},

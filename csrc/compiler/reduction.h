@@ -14,11 +14,22 @@ using codegen::DimVector;
 struct Split {
   std::vector<size_t> kept, reduced;  // dims of the window
 
+  // No dims: all of them are reduced.
   Split(const ir::Window& w, const std::vector<int64_t>& dims) {
     const auto mask = at::dim_list_to_bitset(dims, w.sizes.size());
     for (size_t d = 0; d < w.sizes.size(); ++d) {
       (dims.empty() || mask[d] ? reduced : kept).push_back(d);
     }
+  }
+
+  // All dims but one are reduced.
+  static Split all_but(const ir::Window& w, int64_t dim) {
+    Split split;
+    const auto kept = static_cast<size_t>(at::maybe_wrap_dim(dim, static_cast<int64_t>(w.sizes.size())));
+    for (size_t d = 0; d < w.sizes.size(); ++d) {
+      (d == kept ? split.kept : split.reduced).push_back(d);
+    }
+    return split;
   }
 
   DimVector sizes(const ir::Window& w) const {
@@ -50,6 +61,9 @@ struct Split {
     s.append(reduced.size(), 0);
     return s;
   }
+
+ private:
+  Split() = default;
 };
 // The dims that argument `arg` names: an int, a list, or nothing.
 inline std::vector<int64_t> dims_of(const LoweringContext& c, size_t arg) {

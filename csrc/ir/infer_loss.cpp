@@ -35,6 +35,16 @@ void nll_loss_forward(InferContext& c) {  // (self, target, weight?, reduction, 
   c.returns.push_back(contiguous(x.dtype, {}));
 }
 
+void multi_margin_loss(InferContext& c) {  // (self [N, C], target [N], p, margin, weight?, reduction)
+  const Window &x = c.window(0), &t = c.window(1);
+  TORCH_CHECK(x.sizes.size() <= 2 && !x.sizes.empty() && x.sizes.back() != 0, "[", c.op.name,
+              "] expected a non-empty vector or matrix with optional 0-dim batch size, but got ", c10::IntArrayRef(x.sizes));
+  const int64_t n = x.sizes.size() == 2 ? x.sizes[0] : 1;
+  TORCH_CHECK(t.sizes.size() <= 1 && t.numel() == n, "[", c.op.name, "] inconsistent target size, expected ", n, " but got ",
+              c10::IntArrayRef(t.sizes));
+  c.returns.push_back(contiguous(x.dtype, c.value(5).toInt() != 0 || x.sizes.size() == 1 ? DimVector{} : DimVector{n}));
+}
+
 void nll_loss2d_forward(InferContext& c) {  // (self [N, C, H, W], target [N, H, W], weight?, reduction, ignore_index)
   check_dims(c, 0, 4, "input");
   check_dims(c, 1, 3, "target");

@@ -32,8 +32,9 @@ void group_norm(InferContext& c) {  // (input, weight?, bias?, N, C, HxW, group,
   const Window& w = c.window(0);
   const int64_t n = c.value(3).toInt(), groups = c.value(6).toInt();
   c.returns.push_back(image(w.dtype, w.sizes, is_channels_last(w)));
-  c.returns.push_back(contiguous(w.dtype, {n, groups}));
-  c.returns.push_back(contiguous(w.dtype, {n, groups}));
+  const c10::ScalarType stat_dtype = c.is_tensor(1) ? c.window(1).dtype : w.dtype;
+  c.returns.push_back(contiguous(stat_dtype, {n, groups}));
+  c.returns.push_back(contiguous(stat_dtype, {n, groups}));
 }
 
 void group_norm_backward(InferContext& c) {  // (grad_out, input, mean, rstd, weight?, N, C, HxW, group, output_mask)
@@ -51,7 +52,10 @@ void batch_norm(InferContext& c) {  // (input, weight?, bias?, running_mean?, ru
   TORCH_CHECK(w.sizes.size() >= 2, "[", c.op.name, "] got an input of ", w.sizes.size(), " dims, expected 2 or more");
   const bool training = c.value(5).toBool();
   c.returns.push_back(image(w.dtype, w.sizes, is_channels_last(w)));
-  const c10::ScalarType dtype = c.is_tensor(1) ? c.window(1).dtype : w.dtype;
+  c10::ScalarType dtype = w.dtype;
+  for (size_t arg : {1, 2, 3, 4}) {  // parameters of another dtype: half precision with statistics in float
+    dtype = c.is_tensor(arg) && c.window(arg).dtype != w.dtype ? c10::ScalarType::Float : dtype;
+  }
   const int64_t n = training ? w.sizes[1] : 0;
   c.returns.push_back(contiguous(dtype, {n}));
   c.returns.push_back(contiguous(dtype, {n}));
@@ -64,6 +68,22 @@ void batch_norm_backward(InferContext& c) {  // (grad_out, input, weight?, runni
   c.returns.push_back(mask[0] ? image(x.dtype, x.sizes, is_channels_last(x)) : undefined());
   c.returns.push_back(mask[1] ? contiguous(dtype, {x.sizes[1]}) : undefined());
   c.returns.push_back(mask[2] ? contiguous(dtype, {x.sizes[1]}) : undefined());
+}
+
+void weight_norm(InferContext& c) {  // (v, g, dim) -> (w, norm)
+  const Window &v = c.window(0), &g = c.window(1);
+  const int64_t dim = c.value(2).toInt();
+  TORCH_CHECK(dim == 0 || dim == static_cast<int64_t>(v.sizes.size()) - 1, "[", c.op.name, "] got dim ", dim,
+              ", expected the first or the last of ", v.sizes.size());
+  c.returns.push_back(like(v));
+  TensorMeta norm = like(g);
+  norm.dtype = g.dtype == c10::ScalarType::BFloat16 ? c10::ScalarType::Float : g.dtype;
+  c.returns.push_back(norm);
+}
+
+void weight_norm_backward(InferContext& c) {  // (grad_w, saved_v, saved_g, saved_norms, dim)
+  c.returns.push_back(like(c.window(1)));
+  c.returns.push_back(like(c.window(2)));
 }
 
 }  // namespace torch_hpu::ir::rules

@@ -212,6 +212,18 @@ void masked_fill(InferContext& c) {
   c.returns[0].strides.assign(s.begin(), s.end());
 }
 
+void real_valued(InferContext& c, Promote promote) {
+  pointwise(c, promote, 0);
+  c.returns[0].dtype = c10::toRealValueType(c.returns[0].dtype);
+}
+
+void frexp(InferContext& c) {
+  TORCH_CHECK(c10::isFloatingType(c.window(0).dtype), "[", c.op.name, "] got dtype ", c.window(0).dtype,
+              ", expected a floating point dtype");
+  two_alike(c);
+  c.returns[1].dtype = c10::ScalarType::Int;
+}
+
 void two_alike(InferContext& c) {
   pointwise(c, Promote::kCommon, 0);
   c.returns.push_back(c.returns[0]);

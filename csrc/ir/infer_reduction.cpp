@@ -1,77 +1,96 @@
-// Rules of reductions and softmax.
+// Rules of reductions, scans and softmax.
 #include <ATen/WrapDimUtils.h>
 #include <ATen/WrapDimUtilsMulti.h>
 
-#include <c10/util/strides.h>
+#include <c10/core/DefaultDtype.h>
 
 #include "csrc/ir/infer_metas.h"
 #include "csrc/ir/infer_rules.h"
 
 namespace torch_hpu::ir::rules {
 
-void reduction(InferContext& c, Reduced kind, int dtype_arg) {
-  const Window& w = c.window(0);
-  const auto n = static_cast<int64_t>(w.sizes.size());
-  std::vector<int64_t> dims;
-  bool keepdim = false;
-  if (c.args.size() > 1 && static_cast<int>(1) != dtype_arg && c.args[1].kind == Arg::Kind::kConst) {
-    const c10::IValue& v = c.value(1);
-    dims = v.isInt() ? std::vector<int64_t>{v.toInt()} : v.isIntList() ? v.toIntVector() : std::vector<int64_t>{};
+namespace {
+
+// The dims that argument `arg` names: an int, a list, or none.
+std::vector<int64_t> dims_of(InferContext& c, size_t arg) {
+  if (arg >= c.args.size() || c.args[arg].kind != Arg::Kind::kConst) {
+    return {};
   }
-  if (c.args.size() > 2 && dtype_arg != 2 && c.args[2].kind == Arg::Kind::kConst && c.value(2).isBool()) {
-    keepdim = c.value(2).toBool();
-  }
-  const auto mask = at::dim_list_to_bitset(dims, static_cast<size_t>(n));
-  TensorMeta m;
-  for (int64_t d = 0; d < n; ++d) {
-    const bool reduced = dims.empty() || mask[static_cast<size_t>(d)];
-    if (!reduced) {
-      m.sizes.push_back(w.sizes[static_cast<size_t>(d)]);
-    } else if (keepdim) {
-      m.sizes.push_back(1);
-    }
-    if (reduced && (kind == Reduced::kSame || kind == Reduced::kLong)) {
-      TORCH_CHECK_INDEX(w.sizes[static_cast<size_t>(d)] != 0, "[", c.op.name,
-                        "] expected a dimension of size 1 or more to reduce, got size 0"
-                        " in ",
-                        c10::IntArrayRef(w.sizes));
-    }
-  }
-  m.dtype = w.dtype;
-  if (dtype_arg >= 0 && c.args[static_cast<size_t>(dtype_arg)].kind == Arg::Kind::kConst) {
-    m.dtype = static_cast<c10::ScalarType>(c.value(static_cast<size_t>(dtype_arg)).toInt());
-  } else if (kind == Reduced::kSum && c10::isIntegralType(w.dtype, true)) {
-    m.dtype = c10::ScalarType::Long;
-  } else if (kind == Reduced::kBool) {
-    m.dtype = w.dtype == c10::ScalarType::Byte ? c10::ScalarType::Byte : c10::ScalarType::Bool;
-  } else if (kind == Reduced::kLong) {
-    m.dtype = c10::ScalarType::Long;
-  }
-  if (kind == Reduced::kMean) {
-    TORCH_CHECK(c10::isFloatingType(m.dtype) || c10::isComplexType(m.dtype), "[", c.op.name, "] got dtype ", m.dtype,
-                ", expected a floating point or complex dtype. Pass dtype= or convert the input.");
-  }
-  const auto s = c10::contiguous_strides(m.sizes);
-  m.strides.assign(s.begin(), s.end());
-  c.returns.push_back(m);
+  const c10::IValue& v = c.value(arg);
+  return v.isInt() ? std::vector<int64_t>{v.toInt()} : v.isIntList() ? v.toIntVector() : std::vector<int64_t>{};
 }
 
-void var_correction(InferContext& c) {
-  TensorMeta m;
+bool flag(InferContext& c, size_t arg) {
+  return arg < c.args.size() && c.args[arg].kind == Arg::Kind::kConst && c.value(arg).isBool() && c.value(arg).toBool();
+}
+
+std::optional<c10::ScalarType> dtype_of(InferContext& c, int arg) {
+  if (arg < 0 || static_cast<size_t>(arg) >= c.args.size() || c.args[static_cast<size_t>(arg)].kind != Arg::Kind::kConst) {
+    return std::nullopt;
+  }
+  return static_cast<c10::ScalarType>(c.value(static_cast<size_t>(arg)).toInt());
+}
+
+// The sizes of self without `dims` (none: all of them), or with ones in their place. Extremes of nothing are an error.
+DimVector reduced_sizes(InferContext& c, const std::vector<int64_t>& dims, bool keepdim, bool of_nothing = true) {
   const Window& w = c.window(0);
-  TORCH_CHECK(c10::isFloatingType(w.dtype) || c10::isComplexType(w.dtype), "[", c.op.name, "] got dtype ", w.dtype,
-              ", expected a floating point dtype");
-  const std::vector<int64_t> dims = c.args[1].kind == Arg::Kind::kConst ? c.value(1).toIntVector() : std::vector<int64_t>{};
-  const bool keepdim = c.args[3].kind == Arg::Kind::kConst && c.value(3).toBool();
   const auto mask = at::dim_list_to_bitset(dims, w.sizes.size());
+  DimVector sizes;
   for (size_t d = 0; d < w.sizes.size(); ++d) {
     if (!(dims.empty() || mask[d])) {
-      m.sizes.push_back(w.sizes[d]);
-    } else if (keepdim) {
-      m.sizes.push_back(1);
+      sizes.push_back(w.sizes[d]);
+      continue;
+    }
+    TORCH_CHECK_INDEX(of_nothing || w.sizes[d] != 0, "[", c.op.name, "] expected a dimension of size 1 or more to reduce, got size 0 in ",
+                      c10::IntArrayRef(w.sizes));
+    if (keepdim) {
+      sizes.push_back(1);
     }
   }
-  c.returns.push_back(contiguous(c10::toRealValueType(w.dtype), m.sizes));
+  return sizes;
+}
+
+void check_real_or_complex(InferContext& c, c10::ScalarType dtype) {
+  TORCH_CHECK(c10::isFloatingType(dtype) || c10::isComplexType(dtype), "[", c.op.name, "] got dtype ", dtype,
+              ", expected a floating point or complex dtype. Pass dtype= or convert the input.");
+}
+
+}  // namespace
+
+void reduction(InferContext& c, Reduced kind, int dtype_arg) {
+  const Window& w = c.window(0);
+  const bool extreme = kind == Reduced::kSame || kind == Reduced::kLong;
+  const DimVector sizes = reduced_sizes(c, dtype_arg == 1 ? std::vector<int64_t>{} : dims_of(c, 1), dtype_arg != 2 && flag(c, 2), !extreme);
+  c10::ScalarType dtype = w.dtype;
+  if (const auto given = dtype_of(c, dtype_arg)) {
+    dtype = *given;
+  } else if (kind == Reduced::kSum && c10::isIntegralType(w.dtype, true)) {
+    dtype = c10::ScalarType::Long;
+  } else if (kind == Reduced::kFloat && c10::isIntegralType(w.dtype, true)) {
+    dtype = c10::get_default_dtype_as_scalartype();
+  } else if (kind == Reduced::kBool) {
+    dtype = w.dtype == c10::ScalarType::Byte ? c10::ScalarType::Byte : c10::ScalarType::Bool;
+  } else if (kind == Reduced::kLong) {
+    dtype = c10::ScalarType::Long;
+  }
+  if (kind == Reduced::kMean) {
+    check_real_or_complex(c, dtype);
+  }
+  c.returns.push_back(contiguous(dtype, sizes));
+}
+
+void any_all_dims(InferContext& c) {  // (self, dim?, keepdim): an empty list reduces nothing
+  if (c.args[1].kind == Arg::Kind::kConst && c.value(1).toIntVector().empty()) {
+    c.returns.push_back(
+        contiguous(c.window(0).dtype == c10::ScalarType::Byte ? c10::ScalarType::Byte : c10::ScalarType::Bool, c.window(0).sizes));
+    return;
+  }
+  reduction(c, Reduced::kBool, -1);
+}
+
+void var_correction(InferContext& c) {  // (self, dim?, correction?, keepdim)
+  check_real_or_complex(c, c.window(0).dtype);
+  c.returns.push_back(contiguous(c10::toRealValueType(c.window(0).dtype), reduced_sizes(c, dims_of(c, 1), flag(c, 3))));
 }
 
 void var_mean_correction(InferContext& c) {
@@ -82,30 +101,51 @@ void var_mean_correction(InferContext& c) {
 }
 
 void vector_norm(InferContext& c) {  // (self, ord, dim?, keepdim, dtype?)
-  const Window& w = c.window(0);
-  const std::vector<int64_t> dims = c.args[2].kind == Arg::Kind::kConst ? c.value(2).toIntVector() : std::vector<int64_t>{};
-  const bool keepdim = c.value(3).toBool();
-  const auto mask = at::dim_list_to_bitset(dims, w.sizes.size());
-  DimVector sizes;
-  for (size_t d = 0; d < w.sizes.size(); ++d) {
-    if (!(dims.empty() || mask[d])) {
-      sizes.push_back(w.sizes[d]);
-    } else if (keepdim) {
-      sizes.push_back(1);
-    }
-  }
-  const c10::ScalarType dtype =
-      c.args.size() > 4 && c.args[4].kind == Arg::Kind::kConst ? static_cast<c10::ScalarType>(c.value(4).toInt()) : w.dtype;
-  TORCH_CHECK(c10::isFloatingType(dtype) || c10::isComplexType(dtype), "[", c.op.name, "] got dtype ", dtype,
-              ", expected a floating point or complex dtype");
-  c.returns.push_back(contiguous(c10::toRealValueType(dtype), sizes));
+  const c10::ScalarType dtype = dtype_of(c, 4).value_or(c.window(0).dtype);
+  check_real_or_complex(c, dtype);
+  c.returns.push_back(contiguous(c10::toRealValueType(dtype), reduced_sizes(c, dims_of(c, 2), flag(c, 3))));
 }
 
-void values_and_indices(InferContext& c) {
+void values_and_indices(InferContext& c) {  // (self, dim, keepdim)
   reduction(c, Reduced::kSame, -1);
   TensorMeta indices = c.returns[0];
   indices.dtype = c10::ScalarType::Long;
   c.returns.push_back(indices);
+}
+
+void both_extremes(InferContext& c) {  // (self, dim?, keepdim)
+  reduction(c, Reduced::kSame, -1);
+  c.returns.push_back(c.returns[0]);
+}
+
+void count_nonzero(InferContext& c) {  // (self, dims)
+  c.returns.push_back(contiguous(c10::ScalarType::Long, reduced_sizes(c, dims_of(c, 1), false)));
+}
+
+void renorm(InferContext& c) {  // (self, p, dim, maxnorm)
+  const Window& w = c.window(0);
+  check_real_or_complex(c, w.dtype);
+  TORCH_CHECK(w.sizes.size() > 1, "[", c.op.name, "] got an input of ", w.sizes.size(), " dims, expected 2 or more");
+  at::maybe_wrap_dim(c.value(2).toInt(), static_cast<int64_t>(w.sizes.size()));
+  c.returns.push_back(contiguous(w.dtype, w.sizes));
+}
+
+void cumulative(InferContext& c) {  // (self, dim, dtype?)
+  const Window& w = c.window(0);
+  at::maybe_wrap_dim(c.value(1).toInt(), static_cast<int64_t>(w.sizes.size()));
+  c.returns.push_back(contiguous(dtype_of(c, 2).value_or(c10::isIntegralType(w.dtype, true) ? c10::ScalarType::Long : w.dtype), w.sizes));
+}
+
+void cumulative_extreme(InferContext& c) {  // (self, dim)
+  const Window& w = c.window(0);
+  at::maybe_wrap_dim(c.value(1).toInt(), static_cast<int64_t>(w.sizes.size()));
+  c.returns.push_back(contiguous(w.dtype, w.sizes));
+  c.returns.push_back(contiguous(c10::ScalarType::Long, w.sizes));
+}
+
+void cumulative_logsumexp(InferContext& c) {  // (self, dim)
+  check_real_or_complex(c, c.window(0).dtype);
+  cumulative(c);
 }
 
 void softmax(InferContext& c) {  // (self, dim, half_to_float)

@@ -23,6 +23,12 @@ void rsub(InferContext& c);
 void divide_mode(InferContext& c);      // div with rounding_mode
 void power_of_number(InferContext& c);  // pow(number, tensor)
 void masked_fill(InferContext& c);
+void real_valued(InferContext& c, Promote promote);  // of complex numbers the real dtype
+template <Promote P>
+void real_valued(InferContext& c) {
+  real_valued(c, P);
+}
+void frexp(InferContext& c);      // (mantissa, exponent)
 void two_alike(InferContext& c);  // two returns with the metas of a pointwise result
 
 void like_self(InferContext& c);  // the metas of argument 0: fill, copy, random fills
@@ -40,6 +46,17 @@ void var_correction(InferContext& c);
 void var_mean_correction(InferContext& c);
 void vector_norm(InferContext& c);
 void values_and_indices(InferContext& c);  // max.dim, min.dim
+void any_all_dims(InferContext& c);
+void both_extremes(InferContext& c);  // aminmax
+void count_nonzero(InferContext& c);
+void renorm(InferContext& c);
+void cumulative(InferContext& c);          // cumsum, cumprod
+void cumulative_extreme(InferContext& c);  // cummax, cummin
+void cumulative_logsumexp(InferContext& c);
+
+void bucketize(InferContext& c);
+void searchsorted(InferContext& c);
+void isin(InferContext& c);
 
 void softmax(InferContext& c);
 void softmax_backward(InferContext& c);
@@ -49,6 +66,8 @@ void group_norm(InferContext& c);
 void group_norm_backward(InferContext& c);
 void batch_norm(InferContext& c);
 void batch_norm_backward(InferContext& c);
+void weight_norm(InferContext& c);
+void weight_norm_backward(InferContext& c);
 
 void mm(InferContext& c);
 void bmm(InferContext& c);
@@ -114,6 +133,7 @@ void from_sizes(InferContext& c) {
 void loss(InferContext& c);           // mse_loss and its kin: (input, target, reduction)
 void loss_backward(InferContext& c);  // (grad, input, ...): like input
 void cross_entropy(InferContext& c);  // (input, target, weight?, reduction)
+void multi_margin_loss(InferContext& c);
 void nll_loss2d_forward(InferContext& c);
 void nll_loss_forward(InferContext& c);
 void nll_loss_backward(InferContext& c);

@@ -12,7 +12,7 @@ namespace torch_hpu::kernels {
 namespace {
 
 // By Primitive.
-constexpr std::array<PrimitiveRow, 16> kRows{{
+constexpr std::array<PrimitiveRow, 17> kRows{{
     {"matmul", matmul_supported, make_matmul, matmul_can_fuse},
     {"convolution", convolution_supported, make_convolution, convolution_can_fuse},
     {"convolution_backward_input", convolution_supported, make_convolution, nullptr},
@@ -29,6 +29,7 @@ constexpr std::array<PrimitiveRow, 16> kRows{{
     {"embedding_backward", embedding_backward_supported, make_embedding_backward, nullptr},
     {"scatter", scatter_supported, make_scatter, nullptr},
     {"index_put", index_put_supported, make_index_put, nullptr},
+    {"scan", scan_supported, make_scan, nullptr},
 }};
 
 const PrimitiveRow& row(Primitive primitive) {

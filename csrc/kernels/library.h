@@ -56,10 +56,12 @@ enum class Primitive : uint8_t {
   // out[indices...] = or += values, as index_put_. reads: values, then one index per dim of out (kNone: full slice), then out itself; writes: out;
   // ints: accumulate
   kIndexPut,
+  kScan,  // along one dim; see Scan. reads: input; writes: out (input's dtype), indices? (Long, extremes only); ints: Scan, dim
 };
 
 enum class ResampleMode : uint8_t { kNearest, kNearestExact, kLinear, kCubic, kLinearAntialias, kCubicAntialias };
 enum class ScatterOp : uint8_t { kSet, kAdd, kMul, kMin, kMax, kMean };
+enum class Scan : int64_t { kSum, kProduct, kLogSumExp, kMax, kMin };
 
 // Applied to each element of writes[0] in order, in fp32, before it is stored.
 struct PostOp {

@@ -90,5 +90,8 @@ std::unique_ptr<Step> make_index_put(const LibraryCall& call, const Constants& c
 // scatter.cpp
 bool scatter_supported(const LibraryCall& call);
 std::unique_ptr<Step> make_scatter(const LibraryCall& call, const Constants& constants);
+// scan.cpp
+bool scan_supported(const LibraryCall& call);
+std::unique_ptr<Step> make_scan(const LibraryCall& call, const Constants& constants);
 
 }  // namespace torch_hpu::kernels

@@ -85,6 +85,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("metrics_snapshot", &metrics_snapshot);
   m.def("metrics_details", &metrics_details);
   m.def("reset_metrics", &reset_metrics);
+  m.def("op_classes", &op_classes);
   m.def("start_trace", &start_trace);
   m.def("stop_trace", &stop_trace);
   m.def("kernel_table", &kernel_table);

@@ -18,4 +18,8 @@ TORCH_HPU_API std::map<std::string, uint64_t> metrics_details(const std::string&
 
 TORCH_HPU_API void reset_metrics();
 
+// What becomes of each op of namespace aten ("add.Tensor"): lowered (compiled), library, extern (its CPU kernel runs inside the graph), breaking (it needs
+// data at once), composite (decomposes into other ops), own (views and transfers), unavailable (torch has no kernel for it that runs on a CPU).
+TORCH_HPU_API std::map<std::string, std::string> op_classes();
+
 }  // namespace torch_hpu

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "csrc/codegen/op_traits.h"
+#include "csrc/codegen/scalar_math.h"
 #include "csrc/support/philox.h"
 
 namespace torch_hpu::codegen {
@@ -58,6 +59,21 @@ double floor_divide(double a, double b) {
   }
   double floor = std::floor(div);
   return div - floor > 0.5 ? floor + 1 : floor;
+}
+
+// Special functions are ATen's own: what is tested is that generated code calls the right one.
+template <class T>
+double special(Op op, S type, const std::vector<Number>& n) {
+  for (const ArrayFunction& f : array_functions()) {
+    if (f.op == op && f.dtype == type) {
+      T x = static_cast<T>(n[0].d);
+      const T y = n.size() > 1 ? static_cast<T>(n[1].d) : T{0};
+      n.size() > 1 ? reinterpret_cast<void (*)(T*, const T*, int64_t)>(f.address)(&x, &y, 1)
+                   : reinterpret_cast<void (*)(T*, int64_t)>(f.address)(&x, 1);
+      return static_cast<double>(x);
+    }
+  }
+  TORCH_INTERNAL_ASSERT(false, traits(op).name);
 }
 
 double float_op(Op op, S type, const std::vector<Number>& n) {
@@ -188,7 +204,7 @@ double float_op(Op op, S type, const std::vector<Number>& n) {
     case Op::kFma:
       return std::fma(x, y, z);
     default:
-      TORCH_INTERNAL_ASSERT(false, traits(op).name);
+      return single ? special<float>(op, type, n) : special<double>(op, type, n);
   }
 }
 
@@ -245,6 +261,8 @@ T int_op(Op op, const std::vector<Number>& n) {
     case Op::kMax:
     case Op::kFmax:
       return std::max(x, y);
+    case Op::kGcd:
+      return calc_gcd(x, y);
     case Op::kAnd:
       return x & y;
     case Op::kOr:

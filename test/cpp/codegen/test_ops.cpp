@@ -138,6 +138,11 @@ TEST_P(Ops, BinaryFloat) {
             y.push_back(v);
           }
         }
+        if (op >= Op::kChebyshevT && op <= Op::kLegendreP) {  // degrees: a recurrence takes as many steps
+          for (double& degree : y) {
+            degree = std::abs(degree) < 100 ? degree : 7;
+          }
+        }
         std::uniform_real_distribution<double> near(-4, 4);
         for (int i = 0; i < 1000; ++i) {
           x.push_back(op == Op::kPow ? std::fabs(near(m.random)) : near(m.random));
