@@ -35,6 +35,12 @@ E sinc(const Args& a) {
   return where(equal(a[0], a.constant(0)), a.constant(1), unary(Op::kSin, z) / z);
 }
 
+E entropy(const Args& a) {
+  const E x = a[0];
+  const E rest = where(equal(x, a.constant(0)), a.constant(0), a.constant(-kInfinity));
+  return where(not_equal(x, x), x, where(x > 0.0, -x * log(x), rest));
+}
+
 E xlog1py(const Args& a) {
   const E x = a[0], y = a[1];
   return where(not_equal(y, y), y, where(equal(x, a.constant(0)), a.constant(0), x * log1p(y)));
@@ -97,6 +103,7 @@ const Row kRows[] = {
     // special functions
     {"i0", F, 0, unary_row<Op::kI0>},
     {"sinc", F, 0, sinc},
+    {"special_entr", F, 0, entropy},
     {"special_erfcx", F, 0, unary_row<Op::kErfcx>},
     {"special_ndtri", F, 0, unary_row<Op::kNdtri>},
     {"special_log_ndtr", F, 0, log_ndtr},

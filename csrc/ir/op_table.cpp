@@ -136,6 +136,7 @@ constexpr OpRow kRows[] = {
     // special functions
     {"i0", L, floats},
     {"sinc", L, floats},
+    {"special_entr", L, floats},
     {"special_erfcx", L, floats},
     {"special_ndtri", L, floats},
     {"special_log_ndtr", L, floats},

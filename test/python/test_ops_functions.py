@@ -36,6 +36,8 @@ FUNCTIONS = [
     unary("i0", scale=8),
     unary("digamma_gradient", torch.digamma, low=0.3, scale=8),
     *(unary(name, getattr(torch.special, name), dtypes=REAL, scale=8) for name in ("i0e", "i1", "i1e", "erfcx", "log_ndtr", "ndtr")),
+    unary("entr", torch.special.entr, dtypes=REAL, low=-0.5, scale=4, grad=False),
+    unary("entr_gradient", torch.special.entr, dtypes=REAL, low=0.1, scale=4),
     unary("ndtri", torch.special.ndtri, dtypes=REAL, low=0.02, high=0.98, scale=8),
     *(unary(name, getattr(torch.special, name), dtypes=REAL, low=0.1, scale=8, grad=False) for name in ("airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0")),
     *map(polynomial, ("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w", "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p")),
