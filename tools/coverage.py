@@ -37,14 +37,16 @@ EXTERN: list[tuple[str, str]] = [
     ("random windows", r"fractional_max_pool.*"),
     ("segments of varying length", r"_?segment_reduce.*"),
     ("transformer fast paths: torch takes the composed form on this device", r"_transformer_.*|_native_multi_head.*|_transform_bias.*|_flash_attention.*|.*_for_cpu.*|_masked_softmax.*"),
-    ("kernels of another library for one CPU", r"mkldnn_.*|_?nnpack.*|_convert_weight.*"),
+    ("kernels of another library for one CPU", r"(to_)?mkldnn.*|_?nnpack.*|_convert_weight.*"),
     ("complex numbers are not compiled", r"view_as_.*|_?conj.*|vdot|_neg_view.*|polar|complex"),
     ("batch norm under names that only exported graphs use", r"_batch_norm_with_update|_native_batch_norm_legit|batch_norm_(backward|update_stats)"),
     ("fused forms that only exported graphs use", r"_add_relu|_addmm_activation|_trilinear"),
     ("forward-mode derivatives", r"glu_(backward_)?jvp"),
     ("parts of ops that are library calls as a whole", r"_cum(max|min)_helper|_logcumsumexp"),
+    ("composite but for its out= form", r"mvlgamma"),
     ("torch's own tests", r"_test_.*|_foobar"),
-    ("bookkeeping, nothing to compute", r"_efficientzerotensor|_make_dep_token|_assert.*|_functional_assert.*|from_file|_local_scalar_dense|.*_copy"),
+    ("not lowered yet", r"_?adaptive_(avg|max)_pool.*|(avg|max)_pool3d.*|max_unpool.*|(reflection|replication)_pad.*|_?upsample_.*|grid_sampler.*|im2col|col2im|unfold(_backward)?|native_channel_shuffle|channel_shuffle|diag_embed|trace|take|put|index_.*|_index_put_impl|scatter.*|masked_scatter|embedding_renorm|arange|eye|linspace|logspace|range|tri[lu]_indices|addbmm|addmv|_?slow_conv.*|_fused_adagrad|_amp_.*|(as_strided|diagonal)_scatter"),
+    ("bookkeeping, nothing to compute", r"_efficientzerotensor|_fused_sdp_choice|_make_dep_token|_assert.*|_functional_assert.*|from_file|_local_scalar_dense|.*_copy"),
 ]  # fmt: skip
 
 BREAKING: list[tuple[str, str]] = [
