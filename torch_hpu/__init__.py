@@ -25,3 +25,7 @@ def __getattr__(name: str):  # torch_hpu.metrics, torch_hpu.debug: loaded on fir
 
         return importlib.import_module(f"torch_hpu.{name}")
     raise AttributeError(f"module 'torch_hpu' has no attribute {name!r}")
+
+
+# Whichever module of the package is imported first, the device is registered before it: the others need each other in an order of their own.
+import torch  # noqa: F401

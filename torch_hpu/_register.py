@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 _TORCH_VERSION = "2.13.0"
@@ -18,8 +19,10 @@ def register() -> None:
             f"torch_hpu was built for torch {_TORCH_VERSION}, but torch {installed} is installed. "
             f"Install the matching one (pip install torch=={_TORCH_VERSION}) or rebuild torch_hpu."
         )
-    import torch_hpu._C  # noqa: F401  loads libtorch_hpu.so, which registers everything with the dispatcher
-    from torch_hpu import hpu
+    from torch_hpu import _C, hpu  # _C loads libtorch_hpu.so, which registers everything with the dispatcher
+
+    # Messages name the user's line, not the library's.
+    _C.set_library_folders([os.path.dirname(package) + os.sep for package in (torch.__file__, __file__)])
 
     torch._register_device_module("hpu", hpu)
     torch.utils.generate_methods_for_privateuse1_backend(for_tensor=True, for_module=True, for_packed_sequence=True)

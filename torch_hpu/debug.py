@@ -43,6 +43,12 @@ def op_classes() -> dict[str, str]:
     return _C.op_classes()
 
 
+def compilations() -> list[str]:
+    """Why the last graphs were compiled, oldest first: a sentence each, with the cause, the difference to the nearest graph that was
+    compiled before, and the line that recorded it. ``metrics.details("compilations")`` counts the causes."""
+    return _C.compilation_reasons()
+
+
 @contextlib.contextmanager
 def trace(path: str) -> Iterator[None]:
     """Writes what ran within the scope as a Chrome trace."""

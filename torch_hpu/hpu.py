@@ -274,7 +274,7 @@ def set_rng_state_all(new_states: list[torch.Tensor]) -> None:
 
 
 def _is_in_bad_fork() -> bool:
-    return False
+    return _C.is_in_bad_fork()
 
 
 # precision

@@ -2,6 +2,7 @@
 
 #include <ATen/MemoryOverlap.h>
 
+#include "csrc/aten/custom_op.h"
 #include "csrc/aten/resize.h"
 #include "csrc/device/device.h"
 #include "csrc/ir/op_registry.h"
@@ -86,21 +87,6 @@ void check_partial_overlap(const ir::OpInfo& op, const at::Tensor& written, cons
   }
 }
 
-lazy::Metas metas_of_returns(const Stack& stack, size_t n) {
-  lazy::Metas metas(n);
-  for (size_t i = 0; i < n; ++i) {
-    const at::Tensor& t = stack[stack.size() - n + i].toTensor();
-    ir::TensorMeta& m = metas[i];
-    m.defined = t.defined();
-    if (m.defined) {
-      m.dtype = t.scalar_type();
-      m.sizes.assign(t.sizes().begin(), t.sizes().end());
-      m.strides.assign(t.strides().begin(), t.strides().end());
-    }
-  }
-  return metas;
-}
-
 Counter counter_of(ir::OpClass op_class) {
   return op_class == ir::OpClass::kBreaking ? Counter::kBreakingCalls : Counter::kInferCalls;
 }
@@ -160,6 +146,12 @@ BoxedKernel::BoxedKernel(const c10::OperatorHandle& handle)
   may_be_masked_ = recorded_->name == "aten::index.Tensor";
 }
 
+void BoxedKernel::run_breaking(const c10::OperatorHandle& handle, Stack* stack) const {
+  count(Counter::kBreakingCalls);
+  count_detail(Counter::kBreakingCalls, info_->name);
+  run_now(*info_, handle, stack);
+}
+
 void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKeySet, Stack* stack) const {
   const c10::FunctionSchema& schema = handle.schema();
   const size_t n_args = kinds_.size();
@@ -169,9 +161,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
 
   if (info_->op_class == ir::OpClass::kBreaking || op.op_class == ir::OpClass::kBreaking || !returns_tensors(schema) ||
       (info_->is_view && info_->mutated.empty()) || (may_be_masked_ && indexed_by_mask((*stack)[begin + 1]))) {
-    count(Counter::kBreakingCalls);
-    count_detail(Counter::kBreakingCalls, info_->name);
-    run_now(*info_, handle, stack);
+    run_breaking(handle, stack);
     return;
   }
 
@@ -271,6 +261,13 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
   std::shared_ptr<const lazy::Metas> metas = lazy::infer(call);
   if (metas == nullptr && mutating && !resizes && aliased == n_returns) {
     metas = std::make_shared<const lazy::Metas>();  // nothing fresh: there is nothing to learn
+  }
+  if (metas == nullptr && is_custom(op)) {
+    metas = ask_meta(op, call, c10::ArrayRef<c10::IValue>(stack->data() + begin, recorded_args_), resizes ? 0 : aliased);
+    if (metas == nullptr) {
+      run_breaking(handle, stack);
+      return;
+    }
   }
   if (metas == nullptr) {
     // Never seen: run the overload that makes fresh tensors (in a capture on zeros, apart from everything) and remember what they look like.

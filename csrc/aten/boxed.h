@@ -16,6 +16,8 @@ class BoxedKernel final : public c10::OperatorKernel {
   void operator()(const c10::OperatorHandle& handle, c10::DispatchKeySet keys, torch::jit::Stack* stack) const;
 
  private:
+  void run_breaking(const c10::OperatorHandle& handle, torch::jit::Stack* stack) const;
+
   enum class Kind : uint8_t { kTensor, kTensorList, kNumber, kConst, kGenerator };
 
   const ir::OpInfo* info_;      // of this overload

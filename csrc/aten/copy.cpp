@@ -8,6 +8,7 @@
 #include "csrc/aten/resize.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/lazy/alias.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/record.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
@@ -42,7 +43,9 @@ void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
   lazy::Memory* memory = lazy::memory_of(dst.storage().unsafeGetStorageImpl());
   const bool direct = idle(memory) && (memory->produced || whole(dst)) && !dst.is_conj() && !dst.is_neg();
   if (direct) {
-    memory->failure = whole(dst) ? nullptr : memory->failure;
+    if (whole(dst)) {
+      lazy::heal(*memory);
+    }
     lazy::cpu_alias(dst, "host copy").copy_(src);
     memory->version.fetch_add(1, std::memory_order_relaxed);
     return;

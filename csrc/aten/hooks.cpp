@@ -3,7 +3,7 @@
 #include "csrc/aten/resize.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/lazy/capture.h"
-#include "csrc/lazy/launch.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/sync.h"
 
 namespace torch_hpu::aten {

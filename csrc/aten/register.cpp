@@ -9,6 +9,8 @@
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_transformer_encoder_layer_fwd_native.h>
 
+#include <mutex>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "csrc/aten/boxed.h"
@@ -246,10 +248,21 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
 
 namespace {
 
-// Ops of other libraries (custom ops): known to the registry at their first call. Python kernels run inline, on the calling thread.
+// Ops of other libraries (custom ops): their kernels are made at the first call. An op that is dropped and defined anew has a new info.
+const torch_hpu::aten::BoxedKernel& custom_kernel(const c10::OperatorHandle& op) {
+  static auto* mutex = new std::mutex;
+  static auto* kernels = new std::unordered_map<const torch_hpu::ir::OpInfo*, std::unique_ptr<const torch_hpu::aten::BoxedKernel>>;
+  const torch_hpu::ir::OpInfo& info = torch_hpu::ir::op_info(op);
+  std::lock_guard<std::mutex> lock(*mutex);
+  auto& kernel = (*kernels)[&info];
+  if (kernel == nullptr) {
+    kernel = std::make_unique<const torch_hpu::aten::BoxedKernel>(op);
+  }
+  return *kernel;
+}
+
 void fallback(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
-  const torch_hpu::aten::BoxedKernel kernel(op);
-  kernel(op, keys, stack);
+  custom_kernel(op)(op, keys, stack);
 }
 
 }  // namespace

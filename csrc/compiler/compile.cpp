@@ -5,20 +5,22 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
+#include "csrc/support/hash.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::compiler {
 
-std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier) {
+std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) {
   const auto start = std::chrono::steady_clock::now();
-  const Program program = tier == Tier::kGeneric ? all_extern(graph) : optimize(graph);
+  const Program program = tier == Tier::kGeneric ? all_extern(graph) : optimize(graph, id);
   std::unique_ptr<Recipe> recipe = emit(program);
   recipe->from_disk = program.from_disk;
+  recipe->id = id;
   recipe->text = to_string(program);
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {
-    TORCH_HPU_LOG(1, "compiled " << graph.nodes.size() << " nodes to " << recipe->steps.size() << " steps in "
-                                 << recipe->compile_seconds * 1e3 << " ms");
+    TORCH_HPU_LOG(1, "compiled graph " << hex8(id) << ": " << graph.nodes.size() << " nodes to " << recipe->steps.size() << " steps in "
+                                       << recipe->compile_seconds * 1e3 << " ms");
   }
   return recipe;
 }

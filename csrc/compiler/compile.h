@@ -13,7 +13,7 @@ enum class Tier : uint8_t {
   kCompiled,  // lowered, optimized, generated
 };
 
-// Plain data in, immutable recipe out; thread-safe. Throws c10::Error when something is wrong with the compiler itself.
-std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier);
+// Plain data in, immutable recipe out; thread-safe. Throws c10::Error when something is wrong with the compiler itself. `id`: the recipe's.
+std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id = 0);
 
 }  // namespace torch_hpu::compiler

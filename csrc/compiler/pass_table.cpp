@@ -15,6 +15,7 @@
 #include "csrc/ir/text.h"
 #include "csrc/ir/verify.h"
 #include "csrc/support/env.h"
+#include "csrc/support/hash.h"
 
 namespace torch_hpu::compiler {
 
@@ -52,13 +53,13 @@ void check(const Program& program) {
   }
 }
 
-// With TORCH_HPU_DUMP: the files of one graph, "7.03.fuse.txt" being graph 7 after the third stage.
+// With TORCH_HPU_DUMP: the files of one graph, "7.1a2b3c4d.03.fuse.txt" being the graph 1a2b3c4d, the seventh, after the third stage.
 class Dump {
  public:
-  Dump() {
+  explicit Dump(uint64_t id) {
     static std::atomic<int> next{0};
     if (!options().dump.empty()) {
-      prefix_ = options().dump + "/" + std::to_string(next.fetch_add(1)) + ".";
+      prefix_ = options().dump + "/" + std::to_string(next.fetch_add(1)) + "." + hex8(id) + ".";
     }
   }
 
@@ -84,8 +85,8 @@ class Dump {
 
 }  // namespace
 
-Program optimize(ir::Graph graph) {
-  Dump dump;
+Program optimize(ir::Graph graph, uint64_t id) {
+  Dump dump(id);
   check(graph);
   dump.after("graph", graph);
   for (const GraphPass& pass : graph_passes()) {

@@ -18,7 +18,7 @@ struct Pass {
 const std::vector<Pass>& passes();
 
 // Runs all of them; those on the program only when the disk cache does not hold what they would make. With TORCH_HPU_DUMP the text is written
-// to that folder before the first and after each pass that changed it.
-Program optimize(ir::Graph graph);
+// to that folder before the first and after each pass that changed it; `id`, the recipe's, is in the names of the files.
+Program optimize(ir::Graph graph, uint64_t id = 0);
 
 }  // namespace torch_hpu::compiler

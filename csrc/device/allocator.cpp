@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "csrc/device/device.h"
+#include "csrc/device/fork.h"
 #include "csrc/device/memory.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/support/env.h"
@@ -140,7 +141,6 @@ class DeviceMemory {
     for_each_stat([](Stat& s) { s.reset_accumulated(); });
     stats_.num_alloc_retries = stats_.num_ooms = 0;
   }
-  std::atomic<int64_t> packed_bytes{0};
 
  private:
   template <typename F>
@@ -350,6 +350,9 @@ Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool) {
 }
 
 void free(c10::DeviceIndex device, const Block& block) noexcept {
+  if (forked()) {
+    return;  // a thread of the parent may have held the lock
+  }
   memory_of(device).free(block);
 }
 
@@ -369,14 +372,6 @@ void release_pool(PoolId pool) {
 c10::DeviceAllocator* device_allocator() {
   static auto* allocator = new Allocator;
   return allocator;
-}
-
-void add_packed_bytes(c10::DeviceIndex device, int64_t delta) noexcept {
-  memory_of(device).packed_bytes += delta;
-}
-
-int64_t packed_bytes(c10::DeviceIndex device) {
-  return memory_of(device).packed_bytes;
 }
 
 }  // namespace torch_hpu::device

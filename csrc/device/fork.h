@@ -3,7 +3,10 @@
 
 namespace torch_hpu::device {
 
-// Throws in a process that was forked from one that had loaded the device.
+// Whether this process was forked from one that had used the device.
+bool forked();
+
+// Throws there. What records or waits calls it before it takes a lock: a thread of the parent may have held that.
 void check_not_forked();
 
 }  // namespace torch_hpu::device

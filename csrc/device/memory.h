@@ -32,8 +32,4 @@ void release_pool(PoolId pool);  // the last release returns its free pages to t
 // The allocator that c10 and torch.accelerator see: DataPtrs over allocate()/free(), statistics, emptyCache, limits.
 c10::DeviceAllocator* device_allocator();
 
-// "Packed copies": memory that library steps keep for prepacked weights; reported apart as packed_bytes in the statistics.
-void add_packed_bytes(c10::DeviceIndex device, int64_t delta) noexcept;
-int64_t packed_bytes(c10::DeviceIndex device);
-
 }  // namespace torch_hpu::device

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "csrc/device/fork.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::device {
 namespace {
@@ -46,6 +47,13 @@ class Queue final : public StreamQueue {
     }
   }
 
+  // Returns when the worker is at rest, and it stays so. See Note [Process exit].
+  void stop() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    stopping_ = true;
+    changed_.wait(lock, [&] { return !busy_; });
+  }
+
   c10::Stream stream() const override {
     return stream_;
   }
@@ -74,7 +82,7 @@ class Queue final : public StreamQueue {
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [&] { return !busy_ && !tasks_.empty() && finished_.load(std::memory_order_relaxed) < wanted_; });
+      changed_.wait(lock, [&] { return !stopping_ && !busy_ && !tasks_.empty() && finished_.load(std::memory_order_relaxed) < wanted_; });
       run_one(lock);
     }
   }
@@ -86,6 +94,7 @@ class Queue final : public StreamQueue {
   std::atomic<uint64_t> last_{0}, finished_{0};
   uint64_t wanted_ = 0;  // the worker runs up to this ticket; later tasks wait for a caller
   bool busy_ = false;
+  bool stopping_ = false;
   bool worker_started_ = false;
 };
 
@@ -94,10 +103,26 @@ using Key = std::pair<c10::DeviceIndex, c10::StreamId>;
 struct Queues {
   std::mutex mutex;
   std::map<Key, std::unique_ptr<Queue>> queues;
+
+  std::vector<Queue*> list() {
+    std::lock_guard<std::mutex> lock(mutex);
+    std::vector<Queue*> all;
+    for (const auto& [key, queue] : queues) {
+      all.push_back(queue.get());
+    }
+    return all;
+  }
 };
 
 Queues& all_queues() {
-  static auto* instance = new Queues;  // workers may run until the process ends
+  static auto* instance = [] {
+    stop_at_exit([] {
+      for (Queue* queue : all_queues().list()) {
+        queue->stop();
+      }
+    });
+    return new Queues;  // workers may run until the process ends
+  }();
   return *instance;
 }
 
@@ -124,11 +149,9 @@ StreamQueue& queue_of(c10::Stream stream) {
 }
 
 std::vector<c10::Stream> streams_of(c10::DeviceIndex device) {
-  Queues& all = all_queues();
-  std::lock_guard<std::mutex> lock(all.mutex);
   std::vector<c10::Stream> streams;
-  for (const auto& [key, queue] : all.queues) {
-    if (key.first == device) {
+  for (const Queue* queue : all_queues().list()) {
+    if (queue->stream().device_index() == device) {
       streams.push_back(queue->stream());
     }
   }

@@ -1,4 +1,5 @@
 // The public C++ surface that has no home of its own: each function is one call into the layer that does the work.
+#include <torch_hpu/binding.h>
 #include <torch_hpu/compile_cache.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/lazy.h>
@@ -6,17 +7,22 @@
 #include <torch_hpu/metrics.h>
 #include <torch_hpu/profile.h>
 #include <torch_hpu/random.h>
+#include <torch_hpu/stream.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "csrc/device/device.h"
+#include "csrc/device/fork.h"
 #include "csrc/device/generator.h"
 #include "csrc/device/memory.h"
+#include "csrc/lazy/explain.h"
+#include "csrc/lazy/place.h"
 #include "csrc/lazy/state.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/disk_cache.h"
+#include "csrc/support/packed_bytes.h"
 #include "csrc/support/trace_spans.h"
 
 namespace torch_hpu {
@@ -30,15 +36,24 @@ const Stat& all(const StatArray& a) {
   return a[static_cast<size_t>(StatType::AGGREGATE)];
 }
 
+// The index of a device argument; -1 is the current device.
+c10::DeviceIndex existing(int device) {
+  TORCH_CHECK(device >= -1 && device < device::device_count(), "[hpu] invalid device index ", device, ": there are ",
+              static_cast<int>(device::device_count()), " devices");
+  return device < 0 ? device::current_device() : static_cast<c10::DeviceIndex>(device);
+}
+
 c10::CachingDeviceAllocator::DeviceStats stats(int device) {
-  TORCH_CHECK(device >= 0 && device < device::device_count(), "[hpu] invalid device index ", device);
-  return device::device_allocator()->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+  return device::device_allocator()->getDeviceStats(existing(device));
 }
 
 }  // namespace
 
 bool is_available() {
   return device::device_count() > 0;
+}
+bool is_in_bad_fork() {
+  return device::forked();
 }
 int device_count() {
   return device::device_count();
@@ -48,6 +63,20 @@ int current_device() {
 }
 void set_device(int index) {
   device::set_device(static_cast<c10::DeviceIndex>(index));
+}
+
+c10::Stream current_stream(int device) {
+  return device::current_stream(existing(device));
+}
+c10::Stream default_stream(int device) {
+  return device::default_stream(existing(device));
+}
+c10::Stream new_stream(int device) {
+  return device::new_stream(existing(device));
+}
+void set_current_stream(c10::Stream stream) {
+  TORCH_CHECK(stream.device_type() == kDeviceType, "[set_current_stream] got a stream of ", stream.device(), ", expected one of hpu");
+  device::exchange_stream(stream);
 }
 
 void mark_step() {
@@ -97,6 +126,9 @@ std::map<std::string, uint64_t> metrics_details(const std::string& counter) {
 void reset_metrics() {
   reset_counters();
 }
+std::vector<std::string> compilation_reasons() {
+  return lazy::compilation_reasons();
+}
 
 int64_t memory_allocated(int device) {
   return all(stats(device).allocated_bytes).current;
@@ -136,20 +168,18 @@ std::map<std::string, int64_t> memory_stats(int device) {
   }
   map["num_alloc_retries"] = s.num_alloc_retries;
   map["num_ooms"] = s.num_ooms;
-  map["packed_bytes.current"] = device::packed_bytes(static_cast<c10::DeviceIndex>(device));
+  map["packed_bytes.current"] = packed_bytes.load();
   return map;
 }
 void reset_peak_memory_stats(int device) {
-  stats(device);  // checks the index
-  device::device_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+  device::device_allocator()->resetPeakStats(existing(device));
 }
 void empty_cache() {
   device::device_allocator()->emptyCache();
 }
 
 std::pair<int64_t, int64_t> mem_get_info(int device) {
-  stats(device);  // checks the index
-  const auto [free, total] = device::device_allocator()->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
+  const auto [free, total] = device::device_allocator()->getMemoryInfo(existing(device));
   return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
 }
 
@@ -162,7 +192,7 @@ void stop_trace(const std::string& path) {
 std::string kernel_table() {
   std::vector<std::pair<std::string, SpanTotal>> rows;
   for (const auto& row : span_totals()) {
-    if (row.first != "recipe") {  // the sum of all others
+    if (row.first.compare(0, 6, "graph ") != 0) {  // sums of others
       rows.push_back(row);
     }
   }
@@ -175,8 +205,9 @@ std::string kernel_table() {
   }
   return table;
 }
-void install_gil_hooks(void* (*release)(), void (*acquire)(void*), std::string (*user_line)()) {
-  lazy::install_gil_hooks({release, acquire, user_line});
+void install_interpreter(const Interpreter& interpreter) {
+  lazy::install_gil_hooks({interpreter.release_lock, interpreter.acquire_lock});
+  lazy::install_place_hooks({interpreter.here, interpreter.text});
 }
 
 const at::Generator& default_generator(int device) {

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <chrono>
 
+#include "csrc/device/fork.h"
 #include "csrc/device/generator.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/graph/pool_arena.h"
 #include "csrc/graph/report.h"
 #include "csrc/lazy/capture.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/launch.h"
 #include "csrc/lazy/sync.h"
-#include "csrc/runtime/run.h"
 #include "csrc/support/counters.h"
+#include "csrc/support/hash.h"
+#include "csrc/support/trace_spans.h"
 
 namespace torch_hpu::graph {
 namespace {
@@ -65,7 +68,7 @@ struct Captured::State {
   void check_inputs() const;
   void execute(const Run& run);
   void wait() {
-    if (queue != nullptr) {
+    if (queue != nullptr && !device::forked()) {
       const lazy::WithoutGil without_gil;
       queue->wait(ticket);
     }
@@ -150,15 +153,19 @@ void Captured::State::execute(const Run& run) {
   }
   for (ir::BufferId b : inputs) {
     memory(b).bind();
-    if (memory(b).failure && !trace->defined_first[b]) {
-      std::rethrow_exception(memory(b).failure->error);
+    if (!trace->defined_first[b]) {
+      lazy::throw_if_failed(memory(b));
     }
     buffers[b] = memory(b).data;
   }
-  runtime::run(*recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data()}, measures ? &times : nullptr);
+  std::optional<Span> span;
+  if (C10_UNLIKELY(spans_enabled())) {
+    span.emplace("graph " + hex8(recipe->id), hex8(recipe->id));
+  }
+  lazy::run_recipe(*trace, *recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data()}, measures ? &times : nullptr);
   for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
-    if (memory(b).failure && (trace->defined_first[b] || !is_input(b))) {
-      memory(b).failure = nullptr;  // of an earlier run
+    if (trace->defined_first[b] || !is_input(b)) {
+      lazy::heal(memory(b));  // of an earlier run's failure
     }
   }
 }
@@ -199,7 +206,8 @@ void Captured::replay(c10::Stream stream) {
     s.trace->tag(run.tags);
     runs_here = run.waits.empty() && queue.idle() && s.last_duration.load(std::memory_order_relaxed) < kInline;
     ticket = queue.enqueue(
-        [state = state_, stream, run = std::move(run)] {
+        [state = state_, stream, run = std::move(run), profiler = ProfilerState()] {
+          const ProfilerState::Scope profiled(profiler);
           for (const auto& [source, t] : run.waits) {
             source->wait(t);
           }

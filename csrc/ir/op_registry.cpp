@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <regex>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -40,6 +41,8 @@ const std::unordered_map<std::string_view, std::vector<uint32_t>>& hidden_writes
 struct Registry {
   std::recursive_mutex mutex;
   std::unordered_map<std::string, std::unique_ptr<OpInfo>> ops;
+  std::vector<std::unique_ptr<OpInfo>> retired;  // of ops that the dispatcher dropped
+  uint32_t next_id = 1;
 };
 
 Registry& registry() {
@@ -73,22 +76,48 @@ bool writes_something(const c10::FunctionSchema& schema) {
                      [](const c10::Argument& a) { return a.alias_info() != nullptr && a.alias_info()->isWrite(); });
 }
 
-// All overloads of a base name, read once.
-const std::vector<c10::OperatorHandle>& overloads(const std::string& base) {
-  static auto* all = [] {
-    auto* map = new std::unordered_map<std::string, std::vector<c10::OperatorHandle>>;
-    auto& dispatcher = c10::Dispatcher::singleton();
-    for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
-      if (auto handle = dispatcher.findSchema(name)) {
-        (*map)[name.name].push_back(*handle);
-      }
+// The ops of the dispatcher by base name, kept current: libraries come and go while the process runs (Python defines ops, and drops them when a
+// torch.library.Library dies). The dispatcher calls this with its lock held.
+class Overloads final : public c10::OpRegistrationListener {
+ public:
+  static Overloads& instance() {
+    static auto* listener = [] {
+      auto* made = new Overloads;
+      static const auto registration = c10::Dispatcher::singleton().addRegistrationListener(std::unique_ptr<Overloads>(made));
+      return made;  // lives as long as the dispatcher
+    }();
+    return *listener;
+  }
+
+  std::vector<c10::OperatorHandle> of(const std::string& base) const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto it = by_base_.find(base);
+    return it == by_base_.end() ? std::vector<c10::OperatorHandle>() : it->second;
+  }
+
+  void onOperatorRegistered(const c10::OperatorHandle& op) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    by_base_[op.operator_name().name].push_back(op);
+  }
+  void onOperatorDeregistered(const c10::OperatorHandle& op) override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      std::erase_if(by_base_[op.operator_name().name],
+                    [&](const c10::OperatorHandle& other) { return other.operator_name() == op.operator_name(); });
     }
-    return map;
-  }();
-  static const std::vector<c10::OperatorHandle> none;
-  auto it = all->find(base);
-  return it == all->end() ? none : it->second;
-}
+    // Another op may take the name. The info stays for the traces and recipes that point to it.
+    Registry& r = registry();
+    std::lock_guard<std::recursive_mutex> lock(r.mutex);
+    if (const auto it = r.ops.find(full_name(op.operator_name())); it != r.ops.end()) {
+      r.retired.push_back(std::move(it->second));
+      r.ops.erase(it);
+    }
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::vector<c10::OperatorHandle>> by_base_;
+};
 
 // The overload that computes the same value from the same arguments and writes nothing.
 std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) {
@@ -112,7 +141,7 @@ std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) 
   }
   const c10::ArrayRef<c10::Argument> wanted(schema.arguments().data(), schema.arguments().size() - outs);
   for (const std::string& candidate_base : {base, base + "_functional"}) {
-    for (const c10::OperatorHandle& candidate : overloads(candidate_base)) {
+    for (const c10::OperatorHandle& candidate : Overloads::instance().of(candidate_base)) {
       const c10::FunctionSchema& other = candidate.schema();
       const size_t returns = outs == 0 ? 1 : outs;
       if (out_arguments(other) == 0 && !writes_something(other) && other.returns().size() == returns &&
@@ -128,7 +157,7 @@ std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) 
 
 std::optional<c10::OperatorHandle> out_variant_of(const c10::OperatorHandle& op) {
   const c10::FunctionSchema& schema = op.schema();
-  for (const c10::OperatorHandle& candidate : overloads(op.operator_name().name)) {
+  for (const c10::OperatorHandle& candidate : Overloads::instance().of(op.operator_name().name)) {
     const c10::FunctionSchema& other = candidate.schema();
     const size_t outs = out_arguments(other);
     if (outs > 0 && outs == schema.returns().size() && other.arguments().size() == schema.arguments().size() + outs &&
@@ -141,6 +170,15 @@ std::optional<c10::OperatorHandle> out_variant_of(const c10::OperatorHandle& op)
 
 }  // namespace
 
+bool kernel_is_python(const c10::OperatorHandle& op, c10::DispatchKey key) {
+  if (!op.hasComputedKernelForDispatchKey(key)) {
+    return false;
+  }
+  // The dispatcher notes the source that registered a kernel: "registered at ops.cpp:12".
+  const std::string source = op.getComputedKernelForDispatchKey(key).debug();
+  return !std::regex_search(source, std::regex(R"(\.(c|cc|cpp|cxx|cu|cuh|h|hh|hpp|hxx|inl|mm):\d+)"));
+}
+
 const OpInfo& op_info(const c10::OperatorHandle& handle) {
   Registry& r = registry();
   const std::string name = full_name(handle.operator_name());
@@ -151,7 +189,7 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
   }
   auto info = std::make_unique<OpInfo>(handle);
   info->name = name;
-  info->id = static_cast<uint32_t>(r.ops.size());
+  info->id = r.next_id++;
   const c10::FunctionSchema& schema = handle.schema();
   for (uint32_t i = 0; i < schema.arguments().size(); ++i) {
     const c10::AliasInfo* alias = schema.arguments()[i].alias_info();
@@ -168,14 +206,16 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
   if (breaking_ops().count(name) != 0 || handle.hasTag(at::Tag::dynamic_output_shape) || handle.hasTag(at::Tag::data_dependent_output)) {
     info->op_class = OpClass::kBreaking;
   }
-  if (name.compare(0, 6, "aten::") == 0) {
-    if (const OpRow* row = find_row(std::string_view(name).substr(6))) {
-      info->op_class = row->op_class;
-      info->infer = row->infer;
-      info->structural = row->structural;
-      info->random = row->random;
-      info->unit = row->unit;
+  if (name.compare(0, 6, "aten::") != 0) {
+    if (kernel_is_python(handle, c10::DispatchKey::CPU)) {
+      info->op_class = OpClass::kBreaking;
     }
+  } else if (const OpRow* row = find_row(std::string_view(name).substr(6))) {
+    info->op_class = row->op_class;
+    info->infer = row->infer;
+    info->structural = row->structural;
+    info->random = row->random;
+    info->unit = row->unit;
   }
   slot = std::move(info);
   OpInfo& result = *slot;

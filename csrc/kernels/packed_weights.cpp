@@ -9,7 +9,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "csrc/device/memory.h"
+#include "csrc/support/packed_bytes.h"
 
 namespace torch_hpu::kernels {
 namespace {
@@ -50,7 +50,7 @@ struct Store {
 
   void drop_bytes(Entry& e) {
     total -= e.nbytes;
-    device::add_packed_bytes(0, -static_cast<int64_t>(e.nbytes));
+    packed_bytes -= static_cast<int64_t>(e.nbytes);
     e.bytes.reset();
     e.nbytes = 0;
   }
@@ -137,7 +137,7 @@ std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t off
     it->second.bytes = bytes;
     it->second.nbytes = nbytes;
     s.total += nbytes;
-    device::add_packed_bytes(0, static_cast<int64_t>(nbytes));
+    packed_bytes += static_cast<int64_t>(nbytes);
   }
   return bytes;
 }

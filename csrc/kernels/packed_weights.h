@@ -2,7 +2,7 @@
 // A library may want a weight in a layout of its own. The copy is kept here, one store for the process, as long as the bytes it was made of are
 // the same: it belongs to (memory, byte offset, layout) and to the memory's version when it was packed. A weight is packed when the same
 // version is seen for the second time: weights that change in every step (training) never are. When the store is full, copies not used
-// for a while make room; else the new weight stays unpacked. Every byte is reported by device::packed_bytes.
+// for a while make room; else the new weight stays unpacked. Every byte counts in packed_bytes.
 #pragma once
 
 #include <cstddef>

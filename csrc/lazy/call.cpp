@@ -1,16 +1,10 @@
 #include "csrc/lazy/call.h"
 
 #include "csrc/ir/words.h"
+#include "csrc/lazy/words.h"
 
 namespace torch_hpu::lazy {
 namespace {
-
-// The first word of every argument tells its kind, so that no two argument lists share a spelling.
-enum class Tag : uint64_t { kNone = 1, kTensor, kScalarTensor, kNumber, kList, kUndefined, kConst = ir::kConstantWord };
-
-uint64_t head(Tag tag, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0) {
-  return static_cast<uint64_t>(tag) | a << 8 | b << 16 | c << 32;
-}
 
 ir::Scalar scalar_of(const at::Scalar& value) {
   ir::Scalar s;

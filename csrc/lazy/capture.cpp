@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "csrc/device/fork.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/sync.h"
 
 namespace torch_hpu::lazy {
@@ -24,7 +26,7 @@ CaptureSession::CaptureSession(c10::Stream stream, HostAccess host) : stream_(st
 }
 
 CaptureSession::~CaptureSession() {
-  if (open_) {
+  if (open_ && !device::forked()) {
     const std::unique_ptr<Trace> trace = detach();
     drop_capture(*trace);
   }
@@ -54,9 +56,8 @@ std::unique_ptr<Trace> CaptureSession::detach() noexcept {
 }
 
 void drop_capture(Trace& trace) noexcept {
-  const auto failure = std::make_shared<Failure>(
-      Failure{std::make_exception_ptr(c10::Error({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
-                                                 "[HPUGraph] this tensor was made in a capture that was aborted; it has no value"))});
+  const auto error = std::make_exception_ptr(c10::Error({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
+                                                        "[HPUGraph] this tensor was made in a capture that was aborted; it has no value"));
   const Lock lock = lock_recording();
   for (size_t b = 0; b < trace.memories.size(); ++b) {
     if (trace.graph.buffers[b].kind != ir::BufferKind::kLocal) {
@@ -65,7 +66,7 @@ void drop_capture(Trace& trace) noexcept {
     if (trace.memories[b]->id < trace.capture->first_memory) {
       trace.memories[b]->produced = trace.memories[b]->bound;  // undefined bytes, as before
     } else {
-      trace.memories[b]->failure = failure;
+      fail(*trace.memories[b], error);
     }
   }
 }

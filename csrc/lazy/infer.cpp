@@ -4,6 +4,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "csrc/support/hash.h"
+
 namespace torch_hpu::lazy {
 namespace {
 

@@ -1,12 +1,14 @@
 #include "csrc/lazy/launch.h"
 
-#include <map>
+#include <optional>
 
 #include "csrc/compiler/compile.h"
 #include "csrc/device/stream_queue.h"
-#include "csrc/runtime/run.h"
+#include "csrc/lazy/explain.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
+#include "csrc/support/hash.h"
 #include "csrc/support/trace_spans.h"
 
 namespace torch_hpu::lazy {
@@ -16,16 +18,6 @@ struct Wait {
   device::StreamQueue* queue;
   uint64_t ticket;
 };
-
-struct StreamErrors {
-  std::mutex mutex;
-  std::map<std::pair<c10::DeviceIndex, c10::StreamId>, std::exception_ptr> errors;
-};
-
-StreamErrors& stream_errors() {
-  static auto* instance = new StreamErrors;
-  return *instance;
-}
 
 // A block of the caching allocator for the time of one run.
 class Arena {
@@ -59,14 +51,18 @@ void execute(Trace& trace, const std::vector<BufferTag>& tags, runtime::TierPoli
   const ir::Graph& graph = trace.graph;
   for (size_t b = 0; b < trace.memories.size(); ++b) {
     Memory& memory = *trace.memories[b];
-    if (memory.failure && !trace.defined_first[b]) {
-      std::rethrow_exception(memory.failure->error);
+    if (!trace.defined_first[b]) {
+      throw_if_failed(memory);
     }
     if (graph.buffers[b].kind == ir::BufferKind::kInput) {
       memory.bind();  // only bytes that nobody ever defined are not bound yet
     }
   }
   const std::shared_ptr<const Recipe> recipe = recipe_of(trace, policy);
+  std::optional<Span> span;
+  if (C10_UNLIKELY(spans_enabled())) {
+    span.emplace("graph " + hex8(recipe->id), hex8(recipe->id));
+  }
   const Arena arena(trace.stream.device_index(), static_cast<size_t>(recipe->arena_bytes));
   donate(trace, *recipe);
   std::vector<std::byte*> buffers(recipe->placements.size());
@@ -87,7 +83,7 @@ void execute(Trace& trace, const std::vector<BufferTag>& tags, runtime::TierPoli
   for (size_t s = 0; s < scalars.size(); ++s) {
     scalars[s] = graph.scalars[s].value;
   }
-  runtime::run(*recipe, {buffers.data(), offsets.data(), scalars.data(), tags.data()});
+  run_recipe(trace, *recipe, {buffers.data(), offsets.data(), scalars.data(), tags.data()});
 }
 
 void run_task(Trace& trace, const std::vector<BufferTag>& tags, const std::vector<Wait>& waits, runtime::TierPolicy policy) {
@@ -95,11 +91,10 @@ void run_task(Trace& trace, const std::vector<BufferTag>& tags, const std::vecto
     w.queue->wait(w.ticket);
   }
   try {
-    Span span("recipe");
     execute(trace, tags, policy);
     for (size_t b = 0; b < trace.memories.size(); ++b) {
       if (trace.defined_first[b]) {
-        trace.memories[b]->failure = nullptr;
+        heal(*trace.memories[b]);
       }
     }
   } catch (...) {
@@ -111,6 +106,27 @@ void run_task(Trace& trace, const std::vector<BufferTag>& tags, const std::vecto
     }
     keep_failure(trace.stream, written, std::current_exception());
   }
+}
+
+// What a recipe is made of.
+struct Source {
+  const ir::Graph* graph;
+  const Words* words;
+  const std::vector<uint32_t>* node_words;
+  const std::vector<uint64_t>* places;
+  uint64_t id;
+};
+
+std::unique_ptr<Recipe> compile(const Source& source, const std::vector<bool>& observable, bool generic) {
+  ir::Graph variant = *source.graph;
+  for (size_t b = 0; b < observable.size(); ++b) {
+    variant.buffers[b].observable = observable[b];
+  }
+  auto recipe = compiler::compile(variant, generic ? compiler::Tier::kGeneric : compiler::Tier::kCompiled, source.id);
+  if (!generic && !recipe->from_disk) {
+    explain_compilation({*source.graph, *source.words, *source.node_words, *source.places, observable}, hex8(source.id));
+  }
+  return recipe;
 }
 
 }  // namespace
@@ -132,23 +148,21 @@ std::shared_ptr<const Recipe> recipe_of(const Trace& trace, runtime::TierPolicy 
     observable.push_back(b.observable);
   }
   const uint64_t hash = hash_words(trace.words.data(), trace.words.size());
-  // Tier auto compiles on another thread, after this call: then the function must own its graph.
-  const ir::Graph* graph = &trace.graph;
-  std::shared_ptr<const ir::Graph> owned;
-  if (policy == runtime::TierPolicy::kAuto) {
-    owned = std::make_shared<const ir::Graph>(trace.graph);
-    graph = owned.get();
-  }
-  auto compile = [graph, owned, hash](const std::vector<bool>& observable, bool generic) {
-    ir::Graph variant = *graph;
-    for (size_t b = 0; b < observable.size(); ++b) {
-      variant.buffers[b].observable = observable[b];
-    }
-    auto recipe = compiler::compile(variant, generic ? compiler::Tier::kGeneric : compiler::Tier::kCompiled);
-    recipe->id = hash & 0xffffffff;
-    return recipe;
+  const Source source{&trace.graph, &trace.words, &trace.node_words, &trace.places, hash & 0xffffffff};
+  auto now = [source](const std::vector<bool>& wanted, bool generic) { return compile(source, wanted, generic); };
+  auto later = [&trace, id = source.id]() -> runtime::CompileFn {
+    struct Copies {
+      ir::Graph graph;
+      Words words;
+      std::vector<uint32_t> node_words;
+      std::vector<uint64_t> places;
+    };
+    auto owned = std::make_shared<const Copies>(Copies{trace.graph, trace.words, trace.node_words, trace.places});
+    return [owned, id](const std::vector<bool>& wanted, bool generic) {
+      return compile({&owned->graph, &owned->words, &owned->node_words, &owned->places, id}, wanted, generic);
+    };
   };
-  return runtime::find_or_compile({trace.words, hash, observable}, compile, policy);
+  return runtime::find_or_compile({trace.words, hash, observable}, {now, later}, policy);
 }
 
 void launch(const Lock&, std::unique_ptr<Trace> trace, runtime::TierPolicy policy, bool wake) {
@@ -164,8 +178,12 @@ void launch(const Lock&, std::unique_ptr<Trace> trace, runtime::TierPolicy polic
   std::vector<BufferTag> tags;
   trace->tag(tags);
   std::shared_ptr<Trace> shared = std::move(trace);
-  const uint64_t ticket =
-      queue.enqueue([shared, tags = std::move(tags), waits = std::move(waits), policy] { run_task(*shared, tags, waits, policy); }, wake);
+  const uint64_t ticket = queue.enqueue(
+      [shared, tags = std::move(tags), waits = std::move(waits), policy, profiler = ProfilerState()] {
+        const ProfilerState::Scope profiled(profiler);
+        run_task(*shared, tags, waits, policy);
+      },
+      wake);
   for (size_t b = 0; b < shared->memories.size(); ++b) {
     Memory& memory = *shared->memories[b];
     memory.trace = nullptr;
@@ -174,28 +192,6 @@ void launch(const Lock&, std::unique_ptr<Trace> trace, runtime::TierPolicy polic
     memory.last_use = ticket;
     memory.produced = true;
   }
-}
-
-void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, std::exception_ptr error) {
-  const auto failure = std::make_shared<Failure>(Failure{error});
-  for (Memory* memory : written) {
-    memory->failure = failure;
-  }
-  auto& all = stream_errors();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  all.errors.try_emplace({stream.device_index(), stream.id()}, std::move(error));  // the first one is the one to report
-}
-
-std::exception_ptr take_stream_error(c10::Stream stream) {
-  auto& all = stream_errors();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  auto it = all.errors.find({stream.device_index(), stream.id()});
-  if (it == all.errors.end()) {
-    return nullptr;
-  }
-  std::exception_ptr error = it->second;
-  all.errors.erase(it);
-  return error;
 }
 
 }  // namespace torch_hpu::lazy

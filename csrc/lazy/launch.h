@@ -18,10 +18,4 @@ runtime::TierPolicy tier_policy();
 // The recipe for a closed trace (finish_key() and set_observability() were called).
 std::shared_ptr<const Recipe> recipe_of(const Trace& trace, runtime::TierPolicy policy);
 
-// Notes that the run that had to write these memories failed: they are failed, and the stream's next synchronising call throws.
-void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, std::exception_ptr error);
-
-// A failure of the stream that nobody has seen yet, taken; null if none.
-std::exception_ptr take_stream_error(c10::Stream stream);
-
 }  // namespace torch_hpu::lazy

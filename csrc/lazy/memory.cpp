@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/sync.h"
 
 namespace torch_hpu::lazy {
@@ -42,6 +43,7 @@ Memory::Memory(c10::DeviceIndex device, size_t nbytes)
     : device(device), id(next_id.fetch_add(1, std::memory_order_relaxed)), nbytes(nbytes) {}
 
 Memory::~Memory() {
+  heal(*this);
   if (block_.data != nullptr) {
     device::free(device, block_);
     if (pool_ != device::PoolId{0, 0}) {

@@ -8,7 +8,7 @@
 //   pending: no address yet. The bytes are undefined, or are values of an open trace. The DataPtr shows a unique address in an
 //            unreadable reserve, so that an unhooked access faults instead of reading garbage.
 //   bound:   an address exists. The bytes are valid once the task `last_use` of its stream has finished.
-//   failed:  the recipe that had to write the bytes failed; reading throws, a complete overwrite clears it.
+//   failed:  the recipe that had to write the bytes failed, see Note [Failures].
 //
 // Note [Escaped storages]
 // Mutable access to a storage (data_ptr(), dlpack, torch.save) calls its materializer: what is recorded for the memory is run,
@@ -20,7 +20,6 @@
 #include <c10/util/intrusive_ptr.h>
 
 #include <atomic>
-#include <exception>
 #include <memory>
 
 #include "csrc/device/memory.h"
@@ -34,11 +33,6 @@ namespace torch_hpu::lazy {
 
 struct Trace;
 
-// Why a memory has no valid bytes: shared by all memories that one failing recipe had to write.
-struct Failure {
-  std::exception_ptr error;
-};
-
 struct Memory : c10::intrusive_ptr_target {
   Memory(c10::DeviceIndex device, size_t nbytes);
   ~Memory() override;
@@ -49,6 +43,7 @@ struct Memory : c10::intrusive_ptr_target {
   std::atomic<bool> observable{true};  // some storage shows these bytes
   std::atomic<bool> escaped{false};
   std::atomic<uint64_t> version{0};  // moves with each recorded or host write
+  std::atomic<bool> failed{false};   // set and cleared by failure.h, which keeps the error
 
   // Guarded by the recording lock.
   bool produced = false;                 // it has bytes, or a task that is queued will write them
@@ -60,7 +55,6 @@ struct Memory : c10::intrusive_ptr_target {
   // Written by the task that owns the memory at that time (tickets order these), or under the recording lock when idle.
   std::byte* data = nullptr;
   bool bound = false;
-  std::shared_ptr<Failure> failure;
 
   // Gives the memory a block of its own. No-op when bound. Throws OutOfMemoryError.
   void bind(device::PoolId pool = {0, 0});

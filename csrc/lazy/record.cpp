@@ -10,10 +10,12 @@
 #include "csrc/ir/op_registry.h"
 #include "csrc/ir/relation.h"
 #include "csrc/lazy/capture.h"
+#include "csrc/lazy/place.h"
 #include "csrc/lazy/state.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
+#include "csrc/support/hash.h"
 
 namespace torch_hpu::lazy {
 namespace {
@@ -71,7 +73,7 @@ std::vector<at::Tensor> fresh_returns(const Metas& metas, c10::ArrayRef<Destinat
 class Recording {
  public:
   Recording(Call& call, c10::DeviceIndex device)
-      : call_(call), device_(device), lock_(lock_recording()), trace_(&select_trace(lock_, call, device)) {}
+      : call_(call), device_(device), place_(this_place()), lock_(lock_recording()), trace_(&select_trace(lock_, call, device)) {}
 
   // Appends arguments; destinations are windows that the node writes, a window in `unread` is not read at all.
   void arguments(c10::ArrayRef<ir::WindowId> written, c10::ArrayRef<ir::WindowId> unread) {
@@ -80,6 +82,7 @@ class Recording {
     const auto first_item = static_cast<uint32_t>(g.list_items.size());
     const auto first_scalar = static_cast<ir::ScalarId>(g.scalars.size());
     first_window_ = first_window;
+    trace_->node_words.push_back(static_cast<uint32_t>(trace_->words.size()));
     trace_->words.insert(trace_->words.end(), call_.words.begin(), call_.words.end());
     for (size_t i = 0; i < call_.windows.size(); ++i) {
       c10::StorageImpl* storage = call_.storages[i];
@@ -111,6 +114,7 @@ class Recording {
     g.scalars.insert(g.scalars.end(), call_.scalars.begin(), call_.scalars.end());
     node_ = &g.nodes.emplace_back();
     node_->op = call_.op;
+    trace_->places.push_back(place_);
     for (ir::Arg& arg : call_.args) {
       switch (arg.kind) {
         case ir::Arg::Kind::kWindow:
@@ -209,10 +213,12 @@ class Recording {
       count(Counter::kEagerCalls);
       lock_.unlock();
       synchronize(stream, "eager");
+    } else if (C10_UNLIKELY(trace_->repetition.watches(trace_->graph.nodes.size()) && loop_ends())) {
+      cut("repetition");
     } else if (C10_UNLIKELY(trace_->graph.nodes.size() >= options().max_nodes)) {
-      flush_locked(lock_, stream, "node limit", /*wake=*/true);
+      cut("node limit");
     } else if (C10_UNLIKELY(trace_->pending_bytes >= options().max_bytes)) {
-      flush_locked(lock_, stream, "byte limit", /*wake=*/true);
+      cut("byte limit");
     }
   }
 
@@ -224,6 +230,29 @@ class Recording {
       node_->recomputed = true;
       trace_->words.push_back(5);
     }
+  }
+
+  // See Note [Loops without mark_step].
+  bool loop_ends() {
+    const ir::Graph& g = trace_->graph;
+    Repetition::Step step{hash_words(call_.words.data(), call_.words.size()), 0};
+    for (size_t w = first_window_; w < g.windows.size(); ++w) {
+      const ir::BufferId buffer = g.windows[w].buffer;
+      if (g.buffers[buffer].kind == ir::BufferKind::kInput) {
+        step.memories = hash_words(&trace_->memories[buffer]->id, 1, step.memories);
+      }
+    }
+    return trace_->repetition.next(g, step);
+  }
+
+  // A flush of our own accord, in the middle of the user's program. Ends the recording.
+  void cut(const char* cause) {
+    const c10::Stream stream = trace_->stream;
+    Repetition repetition = std::move(trace_->repetition);
+    flush_locked(lock_, stream, cause, /*wake=*/true);
+    open_trace(lock_, stream).repetition = std::move(repetition);
+    lock_.unlock();
+    throttle(stream);
   }
 
   static bool contains(c10::ArrayRef<ir::WindowId> ids, size_t id) {
@@ -242,6 +271,7 @@ class Recording {
 
   Call& call_;
   c10::DeviceIndex device_;
+  uint64_t place_;
   Lock lock_;
   Trace* trace_;
   ir::Node* node_ = nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "csrc/device/fork.h"
 #include "csrc/support/env.h"
 
 namespace torch_hpu::lazy {
@@ -27,6 +28,7 @@ bool contains(const std::vector<c10::Stream>& streams, c10::Stream stream) {
 }  // namespace
 
 Lock lock_recording() {
+  device::check_not_forked();
   return Lock(state().mutex);
 }
 

@@ -15,7 +15,7 @@
 namespace torch_hpu::lazy {
 
 using Lock = std::unique_lock<std::mutex>;
-Lock lock_recording();
+Lock lock_recording();  // throws in a forked child: a thread of the parent may have held it
 
 // The stream's open trace, or the capture that the stream has joined; made on first use. The reference is valid until the trace is flushed.
 Trace& open_trace(const Lock&, c10::Stream stream);

@@ -3,7 +3,9 @@
 #include "csrc/device/device.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/lazy/capture.h"
+#include "csrc/lazy/failure.h"
 #include "csrc/lazy/launch.h"
+#include "csrc/lazy/place.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/log.h"
 
@@ -28,7 +30,7 @@ void throw_stream_error(c10::Stream stream) {
 
 // The recording lock is not held: finding the user's line takes the GIL.
 [[noreturn]] void throw_host_in_capture(const std::string& what) {
-  const std::string line = gil_hooks.user_line ? gil_hooks.user_line() : "";
+  const std::string line = place_text(this_place());
   TORCH_CHECK(false, "[", what, "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not exist",
               " before a replay. Move it out of the captured region.", line.empty() ? "" : " Called at ", line);
 }
@@ -65,8 +67,17 @@ void flush_locked(const Lock& lock, c10::Stream stream, const char* cause, bool 
   launch(lock, std::move(closed), tier_policy(), wake);
 }
 
+void throttle(c10::Stream stream) {
+  constexpr uint64_t kQueued = 16;
+  device::StreamQueue& queue = device::queue_of(stream);
+  if (const uint64_t last = queue.last_ticket(); last > kQueued) {
+    wait_for(queue, last - kQueued);
+  }
+}
+
 void flush(c10::Stream stream, const char* cause) {
   flush_locked(lock_recording(), stream, cause, /*wake=*/true);
+  throttle(stream);
 }
 
 void flush_device(c10::DeviceIndex device, const char* cause) {
@@ -99,9 +110,7 @@ void make_ready(Memory* memory, const char* cause) {
     wait_for(*queue, ticket);
     throw_stream_error(queue->stream());
   }
-  if (memory->failure) {
-    std::rethrow_exception(memory->failure->error);
-  }
+  throw_if_failed(*memory);
 }
 
 void synchronize(c10::Stream stream, const char* cause) {

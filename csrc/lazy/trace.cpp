@@ -3,18 +3,9 @@
 #include <algorithm>
 
 #include "csrc/ir/relation.h"
+#include "csrc/support/hash.h"
 
 namespace torch_hpu::lazy {
-
-uint64_t hash_words(const uint64_t* words, size_t n, uint64_t seed) {
-  // Multiply-fold over two lanes (the 128-bit product mixes both halves).
-  uint64_t h = seed ^ (0x9E3779B97F4A7C15ull * (n + 1));
-  for (size_t i = 0; i < n; ++i) {
-    const auto product = static_cast<unsigned __int128>(h ^ words[i]) * 0xA0761D6478BD642Full;
-    h = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-  }
-  return h;
-}
 
 ir::BufferId Trace::buffer_of(Memory* memory, bool first_use_writes) {
   if (memory->trace == this) {
@@ -59,6 +50,7 @@ void Trace::tag(std::vector<BufferTag>& tags) const {
 }
 
 void Trace::finish_key() {
+  node_words.push_back(static_cast<uint32_t>(words.size()));
   // The distinct windows of each input that is written, by a hash of their geometry. An in-place loop over one tensor uses one window many
   // times, and that must not cost a comparison with every earlier use.
   struct Distinct {

@@ -10,12 +10,12 @@
 #include "csrc/ir/graph.h"
 #include "csrc/lazy/memory.h"
 #include "csrc/recipe/recipe.h"
+#include "csrc/lazy/repetition.h"
 
 namespace torch_hpu::lazy {
 
-// Canonical words: equal words mean equal structure. A hash picks the bucket, comparing the words decides.
+// Canonical words: equal words mean equal structure.
 using Words = std::vector<uint64_t>;
-uint64_t hash_words(const uint64_t* words, size_t n, uint64_t seed = 0);
 
 // Random numbers that a graph draws: scalars [first] = seed, [first + 1] = offset, `blocks` reserved per run.
 struct RandomDraw {
@@ -41,8 +41,11 @@ struct Trace {
   std::vector<MemoryPtr> memories;  // by BufferId
   std::vector<bool> defined_first;  // by BufferId: its first use overwrites all of it, so older bytes don't matter
   std::vector<RandomDraw> draws;
-  Words words;                       // the nodes' part of the key
+  Words words;                       // the key: the nodes' words, then the tail that finish_key() appends
+  std::vector<uint32_t> node_words;  // where in `words` each node begins; finish_key() adds where the tail does
+  std::vector<uint64_t> places;      // where each node was recorded (place.h)
   int64_t pending_bytes = 0;         // of local buffers
+  Repetition repetition;             // of the nodes; goes on with the next trace when a limit cut this one
   std::unique_ptr<Capture> capture;  // null: an ordinary trace
 
   bool capturing() const {

@@ -2,6 +2,7 @@
 #include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <torch_hpu/binding.h>
 #include <torch_hpu/compile_cache.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/hpu_graph.h>
@@ -12,9 +13,10 @@
 #include <torch_hpu/random.h>
 #include <torch_hpu/static_inputs.h>
 
-#include <frameobject.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/pybind.h>
+
+#include "csrc/python/place.h"
 
 namespace py = pybind11;
 using namespace torch_hpu;
@@ -29,26 +31,6 @@ void acquire_gil(void* state) {
   PyEval_RestoreThread(static_cast<PyThreadState*>(state));
 }
 
-// "file:line" of the innermost Python frame of this thread that is not torch's own; empty when there is none.
-std::string user_line() {
-  if (!Py_IsInitialized()) {
-    return "";
-  }
-  const py::gil_scoped_acquire gil;
-  std::string line;
-  auto frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(PyThreadState_Get())));
-  while (frame.ptr() != nullptr) {
-    auto* f = reinterpret_cast<PyFrameObject*>(frame.ptr());
-    const auto code = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetCode(f)));
-    const auto file = code.attr("co_filename").cast<std::string>();
-    if (file.find("/site-packages/torch/") == std::string::npos) {
-      return file + ":" + std::to_string(PyFrame_GetLineNumber(f));
-    }
-    frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(f)));
-  }
-  return "";
-}
-
 // A 0-dim tensor that obeys the type rules of a Python number.
 at::Tensor wrapped_number(const at::Tensor& tensor) {
   tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
@@ -58,11 +40,13 @@ at::Tensor wrapped_number(const at::Tensor& tensor) {
 }  // namespace
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
-  install_gil_hooks(&release_gil, &acquire_gil, &user_line);
+  install_interpreter({&release_gil, &acquire_gil, &python::here, &python::text});
+  m.def("set_library_folders", &python::set_library_folders);
 
   m.def("device_count", &device_count);
   m.def("current_device", &current_device);
   m.def("set_device", &set_device);
+  m.def("is_in_bad_fork", &is_in_bad_fork);
   m.def("mark_step", &mark_step);
   m.def("synchronize", &synchronize);
 
@@ -86,6 +70,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("metrics_details", &metrics_details);
   m.def("reset_metrics", &reset_metrics);
   m.def("op_classes", &op_classes);
+  m.def("compilation_reasons", &compilation_reasons);
   m.def("start_trace", &start_trace);
   m.def("stop_trace", &stop_trace);
   m.def("kernel_table", &kernel_table);

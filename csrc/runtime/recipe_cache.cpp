@@ -1,7 +1,6 @@
 #include "csrc/runtime/recipe_cache.h"
 
 #include <condition_variable>
-#include <cstdlib>
 #include <deque>
 #include <list>
 #include <mutex>
@@ -10,6 +9,7 @@
 
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::runtime {
 namespace {
@@ -43,7 +43,7 @@ struct Cache {
   std::unordered_multimap<uint64_t, Entry> entries;  // by hash
   std::list<uint64_t> ages;                          // hashes, most recent first
 
-  // The compile thread of tier auto, see Note [The compile thread].
+  // The compile thread of tier auto.
   std::condition_variable work;
   std::deque<std::function<void()>> jobs;
   bool thread_started = false;
@@ -123,10 +123,7 @@ std::shared_ptr<const Recipe> compile_variant(Cache& c, std::unique_lock<std::mu
   return recipe;
 }
 
-// Note [The compile thread]
-// It works in libraries whose static objects are destroyed when the process exits, in the reverse order of their construction. So the first
-// compilation of the process runs on its caller (it constructs them), and only then the thread is started and exit() is made to wait for the
-// job that is running; jobs that have not begun are dropped.
+// The compile thread ends with the process, see Note [Process exit]: exit waits for the job that is running; jobs that have not begun are dropped.
 void start_compile_thread(Cache& c) {
   c.thread_started = true;
   std::thread([&c] {
@@ -144,7 +141,7 @@ void start_compile_thread(Cache& c) {
       c.compiled.notify_all();
     }
   }).detach();
-  std::atexit([] {
+  stop_at_exit([] {
     Cache& c = cache();
     std::unique_lock<std::mutex> lock(c.mutex);
     c.stopping = true;
@@ -152,13 +149,9 @@ void start_compile_thread(Cache& c) {
   });
 }
 
-void compile_in_background(Cache& c, std::unique_lock<std::mutex>& lock, std::shared_ptr<Variant> variant, CompileFn compile) {
+void compile_in_background(Cache& c, std::shared_ptr<Variant> variant, CompileFn compile) {
   if (!c.thread_started) {
-    compile_variant(c, lock, *variant, compile, /*generic=*/false);
-    if (!c.thread_started) {
-      start_compile_thread(c);
-    }
-    return;
+    start_compile_thread(c);
   }
   variant->compiling = true;
   c.jobs.push_back([&c, variant = std::move(variant), compile = std::move(compile)] {
@@ -174,7 +167,7 @@ void compile_in_background(Cache& c, std::unique_lock<std::mutex>& lock, std::sh
 
 }  // namespace
 
-std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const CompileFn& compile, TierPolicy policy) {
+std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const Compiler& compiler, TierPolicy policy) {
   Cache& c = cache();
   std::unique_lock<std::mutex> lock(c.mutex);
   std::shared_ptr<Variant> variant = variant_of(entry_of(c, key), key.observable);
@@ -197,15 +190,15 @@ std::shared_ptr<const Recipe> find_or_compile(const RecipeKey& key, const Compil
   }
   count(Counter::kRecipeMisses);
   if (policy != TierPolicy::kAuto) {
-    return compile_variant(c, lock, *variant, compile, want_generic);
+    return compile_variant(c, lock, *variant, compiler.now, want_generic);
   }
   lock.unlock();  // generic recipes are cheap: not worth a single flight
-  std::shared_ptr<const Recipe> generic = compile(variant->observable, /*generic=*/true);
+  std::shared_ptr<const Recipe> generic = compiler.now(variant->observable, /*generic=*/true);
   count(Counter::kGenericRecipes);
   lock.lock();
   variant->generic = generic;
   if (!variant->compiled && !variant->compiling) {
-    compile_in_background(c, lock, variant, compile);
+    compile_in_background(c, variant, compiler.later());
   }
   return generic;
 }

@@ -1,5 +1,7 @@
-// Runs a recipe on bound buffers.
+// Running a recipe.
 #pragma once
+
+#include <vector>
 
 #include "csrc/recipe/recipe.h"
 
@@ -11,7 +13,7 @@ struct StepTimes {
   std::vector<double> seconds;
 };
 
-// Runs all steps in order. Throws what a step throws, with the step's name added. times: measures the steps; null: does not.
-void run(const Recipe& recipe, const Invocation& invocation, StepTimes* times = nullptr);
+// Runs all steps in order. Throws what a step throws; then `step` is the number of that step. times: measures the steps; null: does not.
+void run(const Recipe& recipe, const Invocation& invocation, size_t& step, StepTimes* times = nullptr);
 
 }  // namespace torch_hpu::runtime

@@ -13,7 +13,7 @@ namespace torch_hpu {
 namespace {
 
 struct Event {
-  std::string name;
+  std::string name, graph;
   int64_t begin, end;  // ns
   int64_t thread;
 };
@@ -48,7 +48,8 @@ void stop_spans(const std::string& path) {
   const char* separator = "";
   for (const Event& e : state().events) {
     out << separator << "\n{\"name\":\"" << e.name << "\",\"ph\":\"X\",\"pid\":" << getpid() << ",\"tid\":" << e.thread
-        << ",\"ts\":" << static_cast<double>(e.begin) * 1e-3 << ",\"dur\":" << static_cast<double>(e.end - e.begin) * 1e-3 << "}";
+        << ",\"ts\":" << static_cast<double>(e.begin) * 1e-3 << ",\"dur\":" << static_cast<double>(e.end - e.begin) * 1e-3
+        << ",\"args\":{\"graph\":\"" << e.graph << "\"}}";
     separator = ",";
   }
   out << "\n]}\n";
@@ -66,17 +67,51 @@ std::map<std::string, SpanTotal> span_totals() {
   return totals;
 }
 
-Span::Span(std::string name) {
-  if (spans_enabled()) {
+Span::Span(std::string name, std::string graph) {
+  if (at::hasCallbacks()) {
+    profiled_.emplace(at::RecordScope::FUNCTION);
+    if (profiled_->isActive()) {
+      profiled_->before(name);
+    }
+  }
+  if (spans_on.load(std::memory_order_relaxed)) {
     name_ = std::move(name);
+    graph_ = std::move(graph);
     begin_ = now();
   }
 }
 
 Span::~Span() {
-  if (begin_ >= 0 && spans_enabled()) {
+  if (begin_ >= 0 && spans_on.load(std::memory_order_relaxed)) {
     std::lock_guard<std::mutex> lock(state().mutex);
-    state().events.push_back({std::move(name_), begin_, now(), static_cast<int64_t>(syscall(SYS_gettid))});
+    state().events.push_back({std::move(name_), std::move(graph_), begin_, now(), static_cast<int64_t>(syscall(SYS_gettid))});
+  }
+}
+
+ProfilerState::ProfilerState() : active_(at::hasCallbacks()) {
+  if (C10_UNLIKELY(active_)) {
+    callbacks_ = at::get_record_function_tls_();
+    debug_info_ = c10::ThreadLocalDebugInfo::current();
+  }
+}
+
+void ProfilerState::install() const {
+  at::set_record_function_tls_(callbacks_);
+  c10::ThreadLocalDebugInfo::_forceCurrentDebugInfo(debug_info_);
+}
+
+ProfilerState::Scope::Scope(const ProfilerState& state) {
+  if (C10_UNLIKELY(state.active_)) {
+    previous_ = std::make_unique<ProfilerState>();
+    previous_->callbacks_ = at::get_record_function_tls_();
+    previous_->debug_info_ = c10::ThreadLocalDebugInfo::current();
+    state.install();
+  }
+}
+
+ProfilerState::Scope::~Scope() {
+  if (previous_ != nullptr) {
+    previous_->install();
   }
 }
 

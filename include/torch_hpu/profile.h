@@ -15,7 +15,4 @@ TORCH_HPU_API void stop_trace(const std::string& path);
 // The spans recorded since start_trace() as a table, the costliest first: milliseconds, calls, name of kernel, library call or op.
 TORCH_HPU_API std::string kernel_table();
 
-// For language bindings: how a waiting thread gives up the interpreter lock. release returns null when the thread does not hold it.
-TORCH_HPU_API void install_gil_hooks(void* (*release)(), void (*acquire)(void*), std::string (*user_line)());
-
 }  // namespace torch_hpu

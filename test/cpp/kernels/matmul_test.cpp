@@ -1,6 +1,6 @@
-#include "csrc/device/memory.h"
 #include "csrc/kernels/matmul.h"
 #include "csrc/kernels/packed_weights.h"
+#include "csrc/support/packed_bytes.h"
 #include "test/cpp/kernels/call_builder.h"
 
 namespace torch_hpu {
@@ -139,7 +139,7 @@ TEST(Matmul, PackedWeightsFollowTheVersion) {
   CallBuilder builder(Primitive::kMatmul);
   builder.read(a).read(w, /*constant=*/true).read({}).write(out);
   const auto step = builder.step();
-  const int64_t before = device::packed_bytes(0);
+  const int64_t before = packed_bytes.load();
   for (uint64_t version : {1, 1, 1, 2, 3, 3, 3}) {
     w.copy_(at::randn({512, 512}).mul_(static_cast<double>(version)));
     if (version == 1 || version == 3) {
@@ -148,9 +148,9 @@ TEST(Matmul, PackedWeightsFollowTheVersion) {
     step->run(builder.tags({{}, {.memory = 77, .version = version}, {}}).invocation());
     expect_close(out, at::mm(a.to(at::kDouble), w.to(at::kDouble)), 1e-3, std::to_string(version));
   }
-  EXPECT_TRUE(device::packed_bytes(0) == before || device::packed_bytes(0) - before >= 512 * 512 * 4);
+  EXPECT_TRUE(packed_bytes.load() == before || packed_bytes.load() - before >= 512 * 512 * 4);
   kernels::set_packed_limit(0);
-  EXPECT_EQ(device::packed_bytes(0), 0);
+  EXPECT_EQ(packed_bytes.load(), 0);
   step->run(builder.invocation());
   expect_close(out, at::mm(a, w), 1e-3);
   kernels::set_packed_limit(size_t{1} << 30);
@@ -171,9 +171,9 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
   EXPECT_NE(get(1), nullptr);
   EXPECT_NE(get(1), nullptr);
   EXPECT_EQ(packs, 1);
-  EXPECT_EQ(device::packed_bytes(0), 1000);
+  EXPECT_EQ(packed_bytes.load(), 1000);
   EXPECT_EQ(get(2), nullptr);
-  EXPECT_EQ(device::packed_bytes(0), 0);
+  EXPECT_EQ(packed_bytes.load(), 0);
   EXPECT_EQ(get(2, 2 << 20), nullptr);  // does not fit
   EXPECT_EQ(kernels::packed_weight({0, 1}, 0, layout, 8, pack), nullptr);
   kernels::set_packed_limit(size_t{1} << 30);

@@ -1,0 +1,13 @@
+// Note [Process exit]
+// Worker threads of ours (streams, the compile thread) run in libraries whose static objects die when the process exits, in the reverse order
+// of their construction: a handler of atexit() would come too late for what was constructed after it. But exit() destroys the thread-local
+// objects of its thread before any static object. So the thread that loads the library owns one such object, and its destructor stops
+// the workers. A process that ends by exit() on another thread has only atexit(). A forked child stops nothing: it has no workers.
+#pragma once
+
+namespace torch_hpu {
+
+// Calls `stop` once when the process exits. It has to return with no worker running, and none may start afterwards.
+void stop_at_exit(void (*stop)());
+
+}  // namespace torch_hpu
