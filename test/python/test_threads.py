@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import faulthandler
+import gc
 import os
 import threading
 
+import pytest
 import torch
 
 
@@ -38,30 +43,70 @@ def test_eight_threads_with_own_and_shared_tensors():
     assert not errors, errors
 
 
-def test_data_ptr_and_deletion_against_a_python_kernel():
-    """Threads that hold the GIL while they materialise, resize or delete storages must not block one that records."""
+SECONDS = float(os.environ.get("TORCH_HPU_GIL_SECONDS", "8"))
+
+
+@pytest.fixture(scope="module")
+def custom_ops():
+    """One op with a Python Meta and a native kernel of its own (records), one whose kernel is Python (runs inline)."""
+    library = torch.library.Library("hpu_threads_test", "FRAGMENT")
+    library.define("inline(Tensor x) -> Tensor")
+    library.impl("inline", lambda x: x + 1, "CPU")
+    library.impl("inline", lambda x: torch.empty_like(x), "Meta")
+    yield torch.ops.hpu_threads_test
+    library._destroy()
+
+
+def test_threads_that_hold_the_interpreter_against_threads_that_run_python_kernels(custom_ops):
+    """Whoever materialises, resizes, hands out or deletes a storage may hold the GIL; whoever runs a Python kernel, Meta function or autograd
+    function wants it. None may wait for the other."""
     stop = threading.Event()
     errors: list[BaseException] = []
+    rounds = collections.Counter()
 
-    def guarded(body):
-        def loop() -> None:
-            try:
-                while not stop.is_set():
-                    body()
-            except Exception as error:  # noqa: BLE001
-                errors.append(error)
-
-        return loop
-
-    def materialise() -> None:
+    def data_ptr() -> None:
         x = torch.ones(100, device="hpu") * 2
         assert x.data_ptr() != 0
-        torch.utils.dlpack.to_dlpack(torch.ones(3))
+        assert x.sum().item() == 200
+
+    def dlpack() -> None:
+        x = torch.full((10,), 3.0, device="hpu") + 1
+        with contextlib.suppress(BufferError, RuntimeError):  # torch does not know the device's number in dlpack
+            torch.utils.dlpack.to_dlpack(x)
+        assert x.cpu().numpy().sum() == 40
 
     def resize() -> None:
         x = torch.ones(10, device="hpu") + 1
         x.untyped_storage().resize_(80)
         assert x.sum().item() == 20
+
+    def delete() -> None:
+        kept = [torch.ones(50, device="hpu") + i for i in range(20)]
+        torch.hpu.mark_step()
+        kept.clear()
+        gc.collect(0)
+
+    def python_kernel() -> None:
+        x = torch.zeros(16, device="hpu")
+        for _ in range(5):
+            x = custom_ops.inline(x) * 1
+        assert x.sum().item() == 80
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            return 2 * x * grad
+
+    def python_backward() -> None:
+        x = torch.full((8,), 3.0, device="hpu", requires_grad=True)
+        Square.apply(x).sum().backward()
+        assert x.grad.sum().item() == 48
 
     def record() -> None:
         x = torch.randn(32, 32, device="hpu")
@@ -69,13 +114,27 @@ def test_data_ptr_and_deletion_against_a_python_kernel():
             x = torch.tanh(x) + 1
         torch.hpu.mark_step()
 
-    threads = [threading.Thread(target=guarded(b)) for b in (materialise, resize, record, record)]
+    def guarded(body):
+        def loop() -> None:
+            try:
+                while not stop.is_set():
+                    body()
+                    rounds[body.__name__] += 1
+            except BaseException as error:  # noqa: BLE001
+                errors.append(error)
+
+        return loop
+
+    bodies = (data_ptr, dlpack, resize, delete, python_kernel, python_backward, record, record)
+    threads = [threading.Thread(target=guarded(b), daemon=True) for b in bodies]
     for t in threads:
-        t.daemon = True
         t.start()
-    stop.wait(float(os.environ.get("TORCH_HPU_GIL_SECONDS", "8")))
+    stop.wait(SECONDS)
     stop.set()
     for t in threads:
-        t.join(30)
+        t.join(60)
+        if t.is_alive():
+            faulthandler.dump_traceback(all_threads=True)
         assert not t.is_alive(), "a thread hangs"
     assert not errors, errors
+    assert len(rounds) == 7, rounds  # nobody starved

@@ -3,12 +3,15 @@
 #include <torch/nn.h>
 #include <torch/optim.h>
 #include <torch_hpu/device.h>
+#include <torch_hpu/event.h>
 #include <torch_hpu/graphed.h>
+#include <torch_hpu/hpu_graph.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/memory.h>
 #include <torch_hpu/metrics.h>
 #include <torch_hpu/random.h>
 #include <torch_hpu/safetensors.h>
+#include <torch_hpu/stream.h>
 
 #include <fstream>
 #include <thread>
@@ -137,6 +140,59 @@ TEST_F(Api, EagerMode) {
   expect_close(torch::softmax(x.to(kDevice) * 2, 1), torch::softmax(x * 2, 1));
   EXPECT_EQ(moved("compilations"), 0);
   EXPECT_GE(moved("eager_calls"), 2);
+}
+
+TEST_F(Api, StreamsAndEvents) {
+  const auto stream = torch_hpu::new_stream();
+  EXPECT_NE(stream, torch_hpu::default_stream());
+  const auto x = torch::ones({4}, kDevice);
+  torch_hpu::Event start(/*timing=*/true), end(/*timing=*/true);
+  torch::Tensor y;
+  {
+    const c10::StreamGuard guard(stream);
+    EXPECT_EQ(torch_hpu::current_stream(), stream);
+    start.record();
+    y = x * 3;  // the default stream's ones() run first
+    end.record();
+  }
+  EXPECT_EQ(torch_hpu::current_stream(), torch_hpu::default_stream());
+  end.block(torch_hpu::default_stream());
+  expect_close(y + 1, torch::full({4}, 4.0f));
+  end.synchronize();
+  EXPECT_TRUE(start.query() && end.query() && stream.query());
+  EXPECT_GE(start.elapsed_ms(end), 0);
+  stream.synchronize();
+  torch_hpu::set_current_stream(stream);
+  EXPECT_EQ(torch_hpu::current_stream(), stream);
+  torch_hpu::set_current_stream(torch_hpu::default_stream());
+  EXPECT_THROW(torch_hpu::new_stream(7), c10::Error);
+  EXPECT_THROW(torch_hpu::Event().elapsed_ms(end), c10::Error);
+}
+
+TEST_F(Api, FailuresAreThrownWhenTheyAreSeen) {
+  const auto table = torch::ones({10, 4}, kDevice), index = torch::full({2}, 50, torch::dtype(torch::kLong).device(kDevice));
+  const auto rows = torch::embedding(table, index);
+  torch_hpu::mark_step();
+  try {
+    torch_hpu::synchronize();
+    FAIL() << "no error";
+  } catch (const c10::Error& error) {
+    const std::string text = error.what();
+    for (const char* part : {"index out of range", "aten::embedding", "node 0 of graph "}) {
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+  }
+  EXPECT_NO_THROW(torch_hpu::synchronize());
+  EXPECT_THROW(rows.cpu(), c10::Error);
+  expect_close(table * 2, torch::full({10, 4}, 2.0f));
+}
+
+TEST_F(Api, CompilationsAreExplained) {
+  for (int rows : {2, 3}) {
+    (torch::ones({rows, 5}).to(kDevice).atan() * 2).cpu();
+  }
+  const std::string reason = torch_hpu::compilation_reasons().back();
+  EXPECT_NE(reason.find("shape: [aten::atan] argument 'self' has shape [3, 5], in graph "), std::string::npos) << reason;
 }
 
 TEST_F(Api, TheInTreeNameIsExplained) {
