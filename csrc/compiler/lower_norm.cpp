@@ -224,12 +224,11 @@ bool lower_batch_norm(LoweringContext& c) {
   const E x = b.load(c.node.args[0].index, channels_first(in.strides));
   const E eps = b.scalar(c.node.args[7].index, dtype);
   auto channel = [&](size_t arg) { return cast(b.load(c.node.args[arg].index, per_channel(rank, c.window(arg).strides[0])), dtype); };
-  E mean, invstd, difference;
+  E y;
+  const bool has_weight = c.node.args[1].kind == ir::Arg::Kind::kWindow, has_bias = c.node.args[2].kind == ir::Arg::Kind::kWindow;
   if (training) {
-    mean = sum(x) / count;
-    difference = x - mean;
-    const E variance = sum(difference * difference) / count;
-    invstd = rsqrt(variance + eps);
+    const E mean = sum(x) / count, difference = x - mean;
+    const E variance = sum(difference * difference) / count, invstd = rsqrt(variance + eps);
     if (has_running) {
       const E momentum = b.scalar(c.node.args[6].index, dtype);
       const E unbiased = variance * (count / std::max(1.0, count - 1));
@@ -238,17 +237,12 @@ bool lower_batch_norm(LoweringContext& c) {
     }
     b.store(c.node.writes[first + 1], per_channel(rank, c.write(first + 1).strides[0]), mean);
     b.store(c.node.writes[first + 2], per_channel(rank, c.write(first + 2).strides[0]), invstd);
-  } else {
-    mean = channel(3);
-    difference = x - mean;
-    invstd = rsqrt(channel(4) + eps);
-  }
-  E y = difference * invstd;
-  if (c.node.args[1].kind == ir::Arg::Kind::kWindow) {
-    y = y * channel(1);
-  }
-  if (c.node.args[2].kind == ir::Arg::Kind::kWindow) {
-    y = y + channel(2);
+    y = difference * invstd;
+    y = has_weight ? y * channel(1) : y;
+    y = has_bias ? y + channel(2) : y;
+  } else {  // as ATen: one factor and one summand per channel, which the epilogue pass can move into a convolution
+    const E invstd = rsqrt(channel(4) + eps), scale = has_weight ? invstd * channel(1) : invstd, moved = channel(3) * scale;
+    y = x * scale + (has_bias ? channel(2) - moved : -moved);
   }
   b.store(c.node.writes[first], channels_first(c.write(first).strides), y);
   b.finish();

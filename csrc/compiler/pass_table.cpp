@@ -6,6 +6,7 @@
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/passes/cse.h"
 #include "csrc/compiler/passes/dead_code.h"
+#include "csrc/compiler/passes/epilogue.h"
 #include "csrc/compiler/passes/fuse.h"
 #include "csrc/compiler/passes/group.h"
 #include "csrc/compiler/passes/schedule.h"
@@ -26,8 +27,8 @@ const std::vector<GraphPass>& graph_passes() {
 
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
-      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"simplify", &simplify}, {"fuse", &fuse},
-      {"simplify", &simplify},          {"dead_code", &remove_dead_code},           {"group", &group_loops}, {"schedule", &schedule},
+      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"simplify", &simplify}, {"epilogue", &fuse_epilogues},
+      {"fuse", &fuse}, {"simplify", &simplify}, {"dead_code", &remove_dead_code}, {"group", &group_loops}, {"schedule", &schedule},
   };
   return table;
 }

@@ -70,6 +70,9 @@ std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
 
 void Uses::add(const Item& item, size_t position) {
   for (const BufferUse& u : buffer_uses(program_, item)) {
+    if (u.buffer >= uses_.size()) {
+      uses_.resize(u.buffer + 1);  // a temporary that a pass has added
+    }
     (u.writes ? uses_[u.buffer].writes : uses_[u.buffer].reads).insert(position);
   }
 }

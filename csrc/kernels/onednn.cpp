@@ -117,7 +117,10 @@ bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memo
   using A = dnnl::algorithm;
   switch (post_op.kind) {
     case PostOp::Kind::kRelu:
-      ops.append_eltwise(A::eltwise_relu, 0, 0);
+      // eltwise_relu is a maximum that turns NaN into 0. elu without its negative half keeps NaN, and the sum makes -0 a 0; but its
+      // exponential costs as much as a short convolution: a relu at the end of a chain is better done by relu_row on what is stored.
+      ops.append_eltwise(A::eltwise_elu, 0, 0);
+      ops.append_eltwise(A::eltwise_linear, 1, 0);
       return true;
     case PostOp::Kind::kGeluErf:
       ops.append_eltwise(A::eltwise_gelu_erf, 0, 0);

@@ -1,8 +1,11 @@
 // Convolutions and their backwards: a step runs the plan (layouts inside the primitive) that was fastest when it was timed on this machine.
+#include <ATen/Parallel.h>
+
 #include <mutex>
 #include <unordered_map>
 
 #include "csrc/kernels/onednn_plan.h"
+#include "csrc/kernels/rows.h"
 #include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
 
@@ -14,6 +17,7 @@ using onednn::Layout;
 using onednn::Plan;
 
 constexpr Layout kLayouts[] = {Layout::kAny, Layout::kChannelsLast, Layout::kAsInMemory};
+constexpr size_t kChannelsLast = 1;
 constexpr double kTimedFlops = 2e10;  // beyond, oneDNN's own choice
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Layout layout) {
@@ -39,6 +43,10 @@ std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
 }
 
 size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
+  const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
+  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Layout::kChannelsLast) != nullptr) {
+    return kChannelsLast;  // what oneDNN likes best: nothing to time
+  }
   if (c.flops() > kTimedFlops) {
     return 0;
   }
@@ -52,7 +60,7 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
   double best = 1e9;
   for (size_t i = 0; i < std::size(kLayouts); ++i) {
     const auto plan = make_plan(c, kLayouts[i]);
-    if (plan == nullptr) {
+    if (plan == nullptr || (plan->reference() && winner < std::size(kLayouts))) {
       continue;
     }
     AlignedBytes packed;
@@ -97,10 +105,25 @@ std::string key_of(LibraryCall call, bool constant_weights) {
   return to_string(call) + (constant_weights ? " constant" : "");
 }
 
+// Whether the call ends in a relu that can run over its output as one row of floats, see append_post_op.
+bool ends_in_relu(const LibraryCall& call) {
+  const Operand& out = call.writes[0];
+  int64_t last = 0;
+  for (size_t d = 0; d < out.sizes.size(); ++d) {
+    last += (out.sizes[d] - 1) * out.strides[d];
+  }
+  return !call.post_ops.empty() && call.post_ops.back().kind == PostOp::Kind::kRelu && out.dtype == c10::ScalarType::Float &&
+         last + 1 == numel(out);
+}
+
 class ConvolutionStep final : public LibraryStep {
  public:
-  ConvolutionStep(const LibraryCall& call, const Constants& constants)
-      : LibraryStep(call), call_(call), empty_(numel(call.writes[0]) == 0) {
+  ConvolutionStep(const LibraryCall& whole, const Constants& constants)
+      : LibraryStep(whole), call_(whole), empty_(numel(whole.writes[0]) == 0), relu_(ends_in_relu(whole)) {
+    if (relu_) {
+      call_.post_ops.pop_back();
+    }
+    const LibraryCall& call = call_;
     if (empty_) {
       return;
     }
@@ -150,11 +173,16 @@ class ConvolutionStep final : public LibraryStep {
                              [&](std::byte* to) { plan_->pack(second, to); });
     }
     plan_->run(addresses, packed.get());
+    if (relu_) {
+      auto* to = reinterpret_cast<float*>(address(call_.writes[0], invocation));
+      at::parallel_for(0, numel(call_.writes[0]), 32768, [&](int64_t begin, int64_t end) { relu_row(to + begin, end - begin); });
+    }
   }
 
  private:
   LibraryCall call_;
   bool empty_;
+  bool relu_;  // runs after the plan
   std::unique_ptr<Plan> plan_;
   bool may_pack_ = false;
   uint32_t packed_layout_ = 0;

@@ -1,9 +1,13 @@
 // Products by oneDNN's matmul: any plain strides with one unit stride per matrix, batches that broadcast, bias and post-ops in the primitive.
 // With pack_b a second primitive works on b in the layout that oneDNN likes best.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <mutex>
 
 #include "csrc/kernels/matmul.h"
 #include "csrc/kernels/onednn.h"
+#include "csrc/kernels/rows.h"
 
 namespace torch_hpu::kernels {
 namespace {
@@ -42,7 +46,8 @@ bool is_row(const MatmulProblem& p, const MatmulProblem::Extra& e) {
 
 class OnednnMatmul final : public MatmulKernel {
  public:
-  OnednnMatmul(const MatmulProblem& p, bool pack_b) : p_(p), b_(side_desc(p, p.b, p.k, p.n, p.dtype)), plain_(build(b_)) {
+  OnednnMatmul(const MatmulProblem& p, bool pack_b)
+      : p_(p), relu_(take_relu(p_)), b_(side_desc(p, p.b, p.k, p.n, p.dtype)), plain_(build(b_)) {
     if (pack_b) {
       const memory::desc any(b_.get_dims(), onednn::data_type(p.dtype), memory::format_tag::any);
       const memory::desc best = describe(any).pd.weights_desc();
@@ -60,6 +65,9 @@ class OnednnMatmul final : public MatmulKernel {
     c10::SmallVector<const void*, 8> addresses{pointers.a, packed ? pointers.packed_b : pointers.b, pointers.out};
     addresses.append(pointers.extras.begin(), pointers.extras.end());
     (packed ? packed_ : plain_)->run(addresses);
+    if (relu_) {
+      relu(static_cast<float*>(pointers.out));
+    }
   }
 
   const char* name() const override {
@@ -79,6 +87,23 @@ class OnednnMatmul final : public MatmulKernel {
     dnnl::matmul::primitive_desc pd;
     std::vector<onednn::Primitive::Argument> arguments;  // in the order of run()
   };
+
+  // A relu at the end of float extras is done here, see append_post_op.
+  static bool take_relu(MatmulProblem& p) {
+    const bool relu = !p.extras.empty() && p.extras.back().kind == PostOp::Kind::kRelu && p.dtype == c10::ScalarType::Float;
+    if (relu) {
+      p.extras.pop_back();
+    }
+    return relu;
+  }
+
+  void relu(float* out) const {
+    at::parallel_for(0, p_.batches() * p_.m, std::max<int64_t>(1, 32768 / p_.n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        relu_row(out + batch_offset(p_.out, batch_at(p_, i / p_.m)) + i % p_.m * p_.out.row, p_.n);
+      }
+    });
+  }
 
   Description describe(const memory::desc& b) const {
     std::vector<onednn::Primitive::Argument> arguments{{DNNL_ARG_SRC, side_desc(p_, p_.a, p_.m, p_.k, p_.dtype)},
@@ -119,6 +144,7 @@ class OnednnMatmul final : public MatmulKernel {
   }
 
   MatmulProblem p_;
+  bool relu_;
   memory::desc b_;
   std::unique_ptr<onednn::Primitive> plain_;
   memory::desc packed_b_;        // zero: nothing better than b as it lies

@@ -47,6 +47,8 @@ memory::desc any_of(const memory::desc& d) {
   return {d.get_dims(), d.get_data_type(), memory::format_tag::any};
 }
 
+}  // namespace
+
 memory::desc channels_last_of(const memory::desc& d) {
   const memory::dims sizes = d.get_dims();
   memory::dims strides(sizes.size());
@@ -59,6 +61,8 @@ memory::desc channels_last_of(const memory::desc& d) {
   strides[0] = next;
   return {sizes, d.get_data_type(), strides};
 }
+
+namespace {
 
 memory::desc inside(const memory::desc& d, Layout layout) {
   return layout == Layout::kAsInMemory ? d : layout == Layout::kAny ? any_of(d) : channels_last_of(d);
@@ -175,6 +179,7 @@ Plan::Plan(const Convolution& c, Layout layout) {
       add_port({operand_ids[i], c.operands[i]}, wanted, false);
     }
     primitive_ = std::make_unique<Primitive>(primitive, arguments_, pd.scratchpad_desc());
+    reference_ = std::string_view(pd.impl_info_str()).substr(0, 3) == "ref";
   };
   const auto training = dnnl::prop_kind::forward_training;
   const auto [st, di, pl, pr] = std::tie(c.strides, c.dilates, c.padding_l, c.padding_r);

@@ -22,6 +22,8 @@ struct Convolution {
 // Throws c10::Error when the call is malformed.
 Convolution describe_convolution(const LibraryCall& call);
 
+dnnl::memory::desc channels_last_of(const dnnl::memory::desc& d);
+
 // How the activations lie inside the primitive; the weights lie as the primitive likes.
 enum class Layout : uint8_t { kAsInMemory, kChannelsLast, kAny };
 
@@ -39,6 +41,11 @@ class Plan {
   }
   void pack(const void* weights, void* packed) const;
 
+  // oneDNN's plain loops, many times slower than anything else.
+  bool reference() const {
+    return reference_;
+  }
+
  private:
   struct Port {                        // an argument whose layout differs inside the primitive
     std::unique_ptr<Reorder> reorder;  // null: bound directly
@@ -51,6 +58,7 @@ class Plan {
   std::vector<bool> written_;
   size_t workspace_bytes_ = 0;
   size_t packed_bytes_ = 0;
+  bool reference_ = false;
   std::unique_ptr<Primitive> primitive_;
 };
 

@@ -95,6 +95,19 @@ HPU_INLINE void scale_row_in(float* y, int64_t n, float factor) {
 }
 
 template <int W>
+HPU_INLINE void relu_row_in(float* y, int64_t n) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) {
+    typename Vec<W>::f32 v;
+    simd::load<W>(y + i, v);
+    simd::store<W>(y + i, v < 0 ? typename Vec<W>::f32{} : v);
+  }
+  for (; i < n; ++i) {
+    y[i] = y[i] < 0 ? 0 : y[i];
+  }
+}
+
+template <int W>
 HPU_INLINE float dot_rows_in(const float* a, const float* b, int64_t n) {
   typename Vec<W>::f32 total{};
   int64_t i = 0;
@@ -247,6 +260,7 @@ HPU_INLINE void pack_transposed_in(const void* src, c10::ScalarType dtype, int64
 HPU_DISPATCH(float, exp_and_sum, (float* y, int64_t n, float shift), (y, n, shift))
 HPU_DISPATCH(float, row_max, (const float* y, int64_t n), (y, n))
 HPU_DISPATCH(void, scale_row, (float* y, int64_t n, float factor), (y, n, factor))
+HPU_DISPATCH(void, relu_row, (float* y, int64_t n), (y, n))
 HPU_DISPATCH(float, dot_rows, (const float* a, const float* b, int64_t n), (a, b, n))
 HPU_DISPATCH(void, softmax_gradient, (const float* probability, float* gradient, int64_t n, float mean, float factor),
              (probability, gradient, n, mean, factor))

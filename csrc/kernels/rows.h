@@ -1,4 +1,4 @@
-// Operations on rows of floats between the products of attention: softmax's parts, conversion, packing.
+// Operations on rows of floats: softmax's parts, conversion and packing between the products of attention, relu behind other products.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -12,6 +12,7 @@ float exp_and_sum(float* y, int64_t n, float shift);
 
 float row_max(const float* y, int64_t n);  // NaN may or may not be seen
 void scale_row(float* y, int64_t n, float factor);
+void relu_row(float* y, int64_t n);  // NaN stays
 float dot_rows(const float* a, const float* b, int64_t n);
 
 // gradient[i] = probability[i] * (gradient[i] - mean) * factor: softmax backward.

@@ -5,6 +5,7 @@
 
 #include "csrc/codegen/op_traits.h"
 #include "csrc/compiler/access.h"
+#include "csrc/compiler/digits.h"
 
 namespace torch_hpu::compiler {
 
@@ -15,64 +16,6 @@ using codegen::Loop;
 
 namespace {
 
-// A dim as a digit of an address: elements [0, size) times stride.
-struct Digit {
-  int64_t stride, size;
-  size_t dim;
-};
-
-std::vector<Digit> digits_of(const DimVector& sizes, const DimVector& strides) {
-  std::vector<Digit> digits;
-  for (size_t d = 0; d < sizes.size(); ++d) {
-    if (sizes[d] > 1 && strides[d] != 0) {
-      digits.push_back({strides[d], sizes[d], d});
-    }
-  }
-  std::sort(digits.begin(), digits.end(), [](const Digit& a, const Digit& b) { return a.stride < b.stride; });
-  return digits;
-}
-
-// Two lists of digits that enumerate the same addresses, cut at each other's borders: for each side, the pieces of every digit, as
-// indices into the common list of sizes, inner first. Nothing when they don't.
-struct Refinement {
-  std::vector<int64_t> sizes;             // of the pieces, by rising stride
-  std::vector<std::vector<size_t>> a, b;  // by digit
-};
-
-std::optional<Refinement> refine(const std::vector<Digit>& a, const std::vector<Digit>& b) {
-  Refinement r;
-  r.a.resize(a.size());
-  r.b.resize(b.size());
-  size_t i = 0, j = 0;
-  int64_t done_a = 1, done_b = 1;  // parts of the current digits already cut off
-  while (i < a.size() && j < b.size()) {
-    if (a[i].stride * done_a != b[j].stride * done_b) {
-      return std::nullopt;
-    }
-    const int64_t rest_a = a[i].size / done_a, rest_b = b[j].size / done_b;
-    const int64_t piece = std::min(rest_a, rest_b);
-    if (rest_a % piece != 0 || rest_b % piece != 0) {
-      return std::nullopt;
-    }
-    r.a[i].push_back(r.sizes.size());
-    r.b[j].push_back(r.sizes.size());
-    r.sizes.push_back(piece);
-    done_a *= piece;
-    done_b *= piece;
-    if (done_a == a[i].size) {
-      ++i;
-      done_a = 1;
-    }
-    if (done_b == b[j].size) {
-      ++j;
-      done_b = 1;
-    }
-  }
-  if (i < a.size() || j < b.size()) {
-    return std::nullopt;
-  }
-  return r;
-}
 // The common iteration space of a producer and a consumer, and how the dims of both are put together from its dims.
 class Alignment {
  public:
