@@ -35,8 +35,8 @@ void archive(A& a, PostOp& post_op) {
 
 template <class A>
 void archive(A& a, LibraryCall& call) {
-  auto& [primitive, reads, writes, ints, floats, scalars, post_ops] = call;
-  a(primitive, reads, writes, ints, floats, scalars, post_ops);
+  auto& [primitive, reads, writes, ints, floats, scalars, post_ops, op] = call;
+  a(primitive, reads, writes, ints, floats, scalars, post_ops, op);
 }
 
 }  // namespace kernels

@@ -9,6 +9,7 @@
 
 #include "csrc/ir/op.h"
 #include "csrc/ir/text.h"
+#include "csrc/support/hash.h"
 
 namespace torch_hpu::graph {
 namespace {
@@ -23,12 +24,6 @@ const char* name(StepKind kind) {
       return "extern";
   }
   return "";
-}
-
-std::string hex_id(const Captured& graph) {
-  char id[16];
-  std::snprintf(id, sizeof id, "%08x", static_cast<unsigned>(graph.recipe().id));
-  return id;
 }
 
 struct Live {
@@ -67,7 +62,7 @@ std::string to_string(const ir::Scalar& s) {
 
 std::string as_text(const Captured& graph) {
   std::ostringstream out;
-  out << "graph " << hex_id(graph) << '\n';
+  out << "graph " << hex8(graph.recipe().id) << '\n';
   for (const auto& [key, n] : graph.statistics()) {
     out << "  " << key << ": " << n << '\n';
   }
@@ -91,7 +86,7 @@ std::string as_json(const Captured& graph) {
     }
     steps.push_back(std::move(row));
   }
-  return nlohmann::json{{"graph", hex_id(graph)}, {"statistics", graph.statistics()}, {"steps", steps}}.dump(2);
+  return nlohmann::json{{"graph", hex8(graph.recipe().id)}, {"statistics", graph.statistics()}, {"steps", steps}}.dump(2);
 }
 
 void enlist(const Captured* graph) {
@@ -110,8 +105,8 @@ std::string table() {
   for (const Captured* graph : live().graphs) {
     const auto s = graph->statistics();
     char line[128];
-    std::snprintf(line, sizeof line, "%s  %4lu  %12ld  %12ld  %12ld  %5ld\n", hex_id(*graph).c_str(), graph->pool().second, s.at("arena"),
-                  s.at("outputs"), s.at("inputs"), s.at("steps"));
+    std::snprintf(line, sizeof line, "%s  %4lu  %12ld  %12ld  %12ld  %5ld\n", hex8(graph->recipe().id).c_str(), graph->pool().second,
+                  s.at("arena"), s.at("outputs"), s.at("inputs"), s.at("steps"));
     out += line;
   }
   return out;

@@ -109,7 +109,8 @@ size_t fastest_by_timing(const MatmulProblem& p, bool constant_b, const std::str
   const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
   size_t choice = kNoCandidate;
   if (const auto kept = disk_cache::find("choice", kept_under)) {
-    Reader(*kept)(choice);
+    Reader r(*kept);
+    r(choice);
     return std::min(choice, kNoCandidate);
   }
   choice = fastest(p, constant_b);

@@ -16,8 +16,10 @@ void install_place_hooks(PlaceHooks hooks);
 // The calling thread's place; no lock of ours may be held.
 uint64_t this_place();
 
-// "train.py:17", or nothing for place 0; the same as ", recorded at train.py:17".
+// "train.py:17", or nothing for place 0.
 std::string place_text(uint64_t place);
+
+// ", recorded at train.py:17", or nothing for place 0.
 std::string recorded_at(uint64_t place);
 
 }  // namespace torch_hpu::lazy

@@ -28,7 +28,7 @@ void throw_stream_error(c10::Stream stream) {
   }
 }
 
-// The recording lock is not held: finding the user's line takes the GIL.
+// The recording lock is not held: finding the user's line may take the GIL.
 [[noreturn]] void throw_host_in_capture(const std::string& what) {
   const std::string line = place_text(this_place());
   TORCH_CHECK(false, "[", what, "] needs the host, which is not allowed while an HPU Graph is being captured: the values do not exist",

@@ -1,4 +1,4 @@
-// Running a recipe.
+// Runs a recipe on bound buffers.
 #pragma once
 
 #include <vector>
