@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "csrc/compiler/lower.h"
+#include "csrc/compiler/passes/channels_last.h"
 #include "csrc/compiler/passes/cse.h"
 #include "csrc/compiler/passes/dead_code.h"
 #include "csrc/compiler/passes/epilogue.h"
@@ -27,8 +28,11 @@ const std::vector<GraphPass>& graph_passes() {
 
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
-      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions}, {"simplify", &simplify}, {"epilogue", &fuse_epilogues},
-      {"fuse", &fuse}, {"simplify", &simplify}, {"dead_code", &remove_dead_code}, {"group", &group_loops}, {"schedule", &schedule},
+      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions},
+      {"simplify", &simplify},          {"channels_last", &lay_channels_last},
+      {"epilogue", &fuse_epilogues},    {"fuse", &fuse},
+      {"simplify", &simplify},          {"dead_code", &remove_dead_code},
+      {"group", &group_loops},          {"schedule", &schedule},
   };
   return table;
 }
