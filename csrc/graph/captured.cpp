@@ -12,6 +12,7 @@
 #include "csrc/lazy/failure.h"
 #include "csrc/lazy/launch.h"
 #include "csrc/lazy/sync.h"
+#include "csrc/runtime/run.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/trace_spans.h"
