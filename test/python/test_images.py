@@ -1,11 +1,11 @@
-"""Convolutions, pooling, upsampling and grid sampling. See test_ops.py for what a row means."""
+"""Convolutions, pooling, upsampling and grid sampling. See op_rows.py for what a row means."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from test_ops import SINGLE, TRAINED, Shaped, compiled, run_shaped, shaped  # noqa: F401
+from op_rows import SINGLE, TRAINED, Shaped, run_shaped, shaped
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float64)
 FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}

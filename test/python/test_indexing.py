@@ -1,11 +1,11 @@
-"""Ops that move elements: by index, by region, by coordinate; pads. See test_ops.py for what a row means."""
+"""Ops that move elements: by index, by region, by coordinate; pads. See op_rows.py for what a row means."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from test_ops import SINGLE, TRAINED, Shaped, compiled, fallbacks, index, run_shaped, shaped, values  # noqa: F401
+from op_rows import SINGLE, TRAINED, Shaped, fallbacks, index, run_shaped, shaped, values
 
 from torch_hpu import metrics
 
