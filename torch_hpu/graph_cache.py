@@ -35,7 +35,7 @@ class _Numbers:
 
     def load(self, values: list[int | float]) -> None:
         for i, tensor in enumerate(self.tensors):  # none when the values are part of the signature
-            if values[i] != self.values[i]:
+            if values[i] != self.values[i] or values[i] == 0:  # 0.0 equals -0.0
                 tensor.fill_(values[i])
                 self.values[i] = values[i]
 
@@ -79,7 +79,7 @@ class GraphCache:
         key = (flatten((args, kwargs), tensors, numbers), signature(tensors), context(), self.extra_key())
         with torch.no_grad():
             if key in self.by_value:
-                entry = self.graphs.get((key, *numbers))
+                entry = self.graphs.get((key, repr(numbers)))
             else:
                 entry = self.graphs.get(key)
             if entry is None:
@@ -100,7 +100,7 @@ class GraphCache:
                 self.by_value.add(key)
         if entry is None:
             entry = self._capture_by_value(args, kwargs, tensors)
-        entry.key = (key, *numbers) if key in self.by_value else key
+        entry.key = (key, repr(numbers)) if key in self.by_value else key
         self.graphs[entry.key] = entry
         if self.max_graphs is not None and len(self.graphs) > max(1, self.max_graphs):
             self.graphs.popitem(last=False)

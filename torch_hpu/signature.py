@@ -27,6 +27,8 @@ def flatten(value: Any, tensors: list[torch.Tensor], numbers: list[int | float] 
     if numbers is not None and type(value) in (int, float):
         numbers.append(value)
         return type(value)
+    if type(value) is float:
+        return (float, repr(value))  # nan is itself, and -0.0 is not 0.0
     try:
         hash(value)
     except TypeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -109,6 +110,16 @@ def test_numbers_that_decide_are_part_of_the_signature(counters):
         assert function(x, n).cpu().tolist() == [1.0 + n] * (2 * n)
     assert counters()["graph_captures"] == 3
     assert function(x, 1, flag=False).cpu().tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("look", [False, True], ids=["argument", "signature"])
+def test_zeros_and_nan_as_numbers(look, counters):
+    function = torch.hpu.wrap_in_hpu_graph(lambda x, n: torch.copysign(x, x * n) if not look or not math.isnan(n) else x * n)
+    x = torch.ones(2, device="hpu")
+    for _ in range(2):
+        for n in (0.0, -0.0, float("nan")):
+            torch.testing.assert_close(function(x, n), function(x, n, bypass_hpu_graphs=True), equal_nan=True)
+    assert counters()["graph_captures"] == (3 if look else 1)
 
 
 def test_a_number_that_is_returned_stays_a_number():
