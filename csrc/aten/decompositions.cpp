@@ -14,8 +14,17 @@
 namespace torch_hpu::aten {
 namespace {
 
-at::Tensor plus(const at::Tensor& x, const std::optional<at::Tensor>& bias) {
-  return bias && bias->defined() ? x + *bias : x;
+// x + bias in n parts along the gates. Summed part by part, gates are values inside the cell's one kernel; summed as a whole they would be a
+// matrix in memory that the cell reads in slices.
+std::vector<at::Tensor> parts(int64_t n, const at::Tensor& x, const std::optional<at::Tensor>& bias) {
+  std::vector<at::Tensor> result = x.chunk(n, 1);
+  if (bias && bias->defined()) {
+    const auto biases = bias->chunk(n);
+    for (size_t i = 0; i < result.size(); ++i) {
+      result[i] = result[i] + biases[i];
+    }
+  }
+  return result;
 }
 
 at::Tensor defined_or_zeros(const std::optional<at::Tensor>& x, const at::Tensor& like) {
@@ -28,9 +37,9 @@ at::Tensor defined_or_zeros(const std::optional<at::Tensor>& x, const at::Tensor
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
                                                                const at::Tensor& cx, const std::optional<at::Tensor>& input_bias,
                                                                const std::optional<at::Tensor>& hidden_bias) {
-  const at::Tensor gates = plus(input_gates, input_bias) + plus(hidden_gates, hidden_bias);
-  const auto chunks = gates.chunk(4, 1);
-  const at::Tensor i = at::sigmoid(chunks[0]), f = at::sigmoid(chunks[1]), g = at::tanh(chunks[2]), o = at::sigmoid(chunks[3]);
+  const auto in = parts(4, input_gates, input_bias), hidden = parts(4, hidden_gates, hidden_bias);
+  const at::Tensor i = at::sigmoid(in[0] + hidden[0]), f = at::sigmoid(in[1] + hidden[1]), g = at::tanh(in[2] + hidden[2]),
+                   o = at::sigmoid(in[3] + hidden[3]);
   const at::Tensor cy = f * cx + i * g;
   const at::Tensor hy = o * at::tanh(cy);
   return {hy, cy, at::cat({i, f, g, o}, 1)};
@@ -54,7 +63,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell_backward_impl(con
 std::tuple<at::Tensor, at::Tensor> fused_gru_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
                                                   const std::optional<at::Tensor>& input_bias,
                                                   const std::optional<at::Tensor>& hidden_bias) {
-  const auto in = plus(input_gates, input_bias).chunk(3, 1), hidden = plus(hidden_gates, hidden_bias).chunk(3, 1);
+  const auto in = parts(3, input_gates, input_bias), hidden = parts(3, hidden_gates, hidden_bias);
   const at::Tensor r = at::sigmoid(in[0] + hidden[0]), z = at::sigmoid(in[1] + hidden[1]);
   const at::Tensor n = at::tanh(in[2] + r * hidden[2]);
   return {n + z * (hx - n), at::cat({r, z, n, hx, hidden[2]}, 1)};
