@@ -27,7 +27,8 @@ for _ in range(3):
     optimizer.step()
     optimizer.zero_grad()
     torch.hpu.mark_step()
-print(json.dumps({**metrics.snapshot(), "loss": loss.item(), "enabled": compile_cache.enabled()}))
+value = loss.item()
+print(json.dumps({**metrics.snapshot(), "loss": value, "enabled": compile_cache.enabled()}))
 """
 
 
