@@ -57,7 +57,9 @@ bool stores_are_safe(const Program& program, size_t first_item) {
           if (source.buffer != target.buffer || j < i) {  // an earlier item has read by then
             continue;
           }
-          if (i != j || e.op != codegen::Op::kLoad || !same_map(*program.graph, source, target)) {
+          const bool plain = e.op == codegen::Op::kLoad;
+          const bool point_by_point = plain && i == j && same_map(*program.graph, source, target);
+          if (!point_by_point && (!plain || may_overlap(*program.graph, source, other.sizes, target, loop.sizes))) {
             return false;
           }
         }

@@ -35,12 +35,12 @@ struct Parameter {
   }
   // The gradient, unscaled in place when a gradient scaler asks for that.
   E grad() const {
-    const E g = load(1);
-    if (!scale) {
-      return g;
+    E g = load(1);
+    if (scale) {
+      g = g / scale;
+      b.store(window(1), g);
     }
-    b.store(window(1), g / scale);
-    return g / scale;
+    return g;
   }
   E number(size_t arg) const {  // a float, or a tensor (the learning rate)
     const ir::Arg& a = c.node.args[arg];
