@@ -24,7 +24,7 @@ EXTERN: list[tuple[str, str]] = [
     ("linear algebra: LAPACK does the work", r"_?linalg_.*|_?cholesky.*|geqrf|ormqr|lu_unpack|triangular_solve|_compute_linear_combination"),
     ("Fourier transforms: the FFT library does the work", r"_fft_.*"),
     ("sorting and selection: no loop over independent elements", r"sort|topk|kthvalue|mode|(nan)?median"),
-    ("sets and histograms", r"histc|histogram|_histogramdd_.*|hash_tensor"),
+    ("sets and histograms", r"histc|histogram|_histogramdd_.*|hash_tensor|nonzero_static"),
     ("a dynamic program over the time steps", r"_ctc_loss_backward"),
     ("the classes are a list in the data, the loss compares all pairs", r"multilabel_margin_loss.*"),
     ("all pairs of rows: ATen's kernel is blocked by hand", r"_cdist_.*|_pdist_.*"),
@@ -46,12 +46,13 @@ EXTERN: list[tuple[str, str]] = [
     ("composite but for its out= form", r"mvlgamma"),
     ("torch's own tests", r"_test_.*|_foobar"),
     ("not lowered yet", r"_?adaptive_(avg|max)_pool.*|(avg|max)_pool3d.*|max_unpool.*|(reflection|replication)_pad.*|_?upsample_.*|grid_sampler.*|im2col|col2im|unfold(_backward)?|native_channel_shuffle|channel_shuffle|diag_embed|trace|take|put|index_.*|_index_put_impl|scatter.*|masked_scatter|embedding_renorm|arange|eye|linspace|logspace|range|tri[lu]_indices|addbmm|addmv|_?slow_conv.*|_fused_adagrad|_amp_.*|(as_strided|diagonal)_scatter"),
+    ("in-place shifts under the names of Python's operators", r"__i[lr]shift__"),
     ("bookkeeping, nothing to compute", r"_efficientzerotensor|_fused_sdp_choice|_make_dep_token|_assert.*|_functional_assert.*|from_file|_local_scalar_dense|.*_copy"),
 ]  # fmt: skip
 
 BREAKING: list[tuple[str, str]] = [
     ("the size of the result depends on the data", r".*unique.*|nonzero.*|masked_select|argwhere|repeat_interleave|bincount|.*embedding_bag.*|_ctc_loss"),
-    ("the answer is needed on the host", r"equal|is_nonzero|_assert.*|_linalg_check_errors|_local_scalar_dense|allclose|item"),
+    ("the answer is needed on the host", r"equal|is_nonzero|linalg_lstsq|_assert.*|_linalg_check_errors|_local_scalar_dense|allclose|item"),
     ("random numbers by rejection or with a check of the data", r"multinomial|randperm|poisson|binomial"),
 ]  # fmt: skip
 

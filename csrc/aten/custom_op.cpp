@@ -13,7 +13,9 @@ at::Tensor meta_twin(const at::Tensor& t) {
     return t;
   }
   at::Tensor twin(at::detail::empty_strided_meta(t.sizes(), t.strides(), t.scalar_type()));
-  twin.unsafeGetTensorImpl()->set_wrapped_number(t.unsafeGetTensorImpl()->is_wrapped_number());
+  if (t.unsafeGetTensorImpl()->is_wrapped_number()) {
+    twin.unsafeGetTensorImpl()->set_wrapped_number(true);
+  }
   twin._set_conj(t.is_conj());
   twin._set_neg(t.is_neg());
   return twin;

@@ -7,6 +7,9 @@ namespace {
 
 int64_t pooled(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode) {
   const int64_t span = in + 2 * pad - dilation * (kernel - 1) - 1;
+  if (span < 0) {
+    return 0;  // the kernel is larger than the padded input
+  }
   int64_t out = (ceil_mode ? (span + stride - 1) / stride : span / stride) + 1;
   if (ceil_mode && (out - 1) * stride >= in + pad) {
     --out;
@@ -67,10 +70,15 @@ void max_pool(InferContext& c, size_t n) {  // (self, kernel_size, stride, paddi
   push_with_indices(c, pool_sizes(c, n, expand(c.value(4), n), c.value(5).toBool()));
 }
 
+// ATen's averages over three dims come out contiguous, whatever the input is.
+static TensorMeta average(InferContext& c, size_t n, const DimVector& out) {
+  return image(c.window(0).dtype, out, n < 3 && is_channels_last(c.window(0)));
+}
+
 void avg_pool(InferContext& c, size_t n) {  // (self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor?)
   const DimVector out = pool_sizes(c, n, std::vector<int64_t>(n, 1), c.value(4).toBool());
   TORCH_CHECK(!c.has(6) || c.value(6).toInt() != 0, "[", c.op.name, "] divisor must be not zero");
-  c.returns.push_back(image(c.window(0).dtype, out, is_channels_last(c.window(0))));
+  c.returns.push_back(average(c, n, out));
 }
 
 void adaptive_max_pool(InferContext& c, size_t n) {
@@ -78,7 +86,7 @@ void adaptive_max_pool(InferContext& c, size_t n) {
 }
 
 void adaptive_avg_pool(InferContext& c, size_t n) {
-  c.returns.push_back(image(c.window(0).dtype, adaptive_sizes(c, n), is_channels_last(c.window(0))));
+  c.returns.push_back(average(c, n, adaptive_sizes(c, n)));
 }
 
 void pool_backward(InferContext& c) {  // (grad_output, self, ...)

@@ -139,7 +139,7 @@ def test_random(name: str, dtype: torch.dtype) -> None:
     first, second = draw("compiled"), draw("compiled")
     assert fallbacks() == before or name in EXTERN
     torch.manual_seed(11)
-    torch.testing.assert_close(draw("generic"), first, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(draw("generic"), first, rtol=1e-5, atol=5e-6)
     assert not torch.equal(first, second)
     for sample in (first, second):
         assert sample.dtype == dtype
@@ -189,7 +189,7 @@ def test_dropouts() -> None:
     x = torch.ones(64, 32, 4, 4, device="hpu")
     for dropped in (F.dropout(x, 0.4), F.dropout2d(x, 0.4)):
         kept = dropped.cpu()
-        assert set(kept.unique().tolist()) == {0.0, pytest.approx(1 / 0.6)}
+        assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
         assert abs(kept.mean() - 1) < 0.1
     maps = F.dropout2d(x, 0.4).cpu().flatten(2)
     assert torch.equal(maps.amax(2), maps.amin(2))

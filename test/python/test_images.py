@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from op_rows import SINGLE, TRAINED, Shaped, run_shaped, shaped
+from op_rows import SINGLE, Shaped, run_shaped, shaped
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float64)
 FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -21,7 +21,9 @@ def convolutions(n: int) -> list[Shaped]:
     x, forward, backward = IMAGES[n], getattr(F, f"conv{n}d"), getattr(F, f"conv_transpose{n}d")
     three, two = (3,) * n, (2,) * n
     rows = [
-        Shaped(f"conv{n}d", lambda x, w, b: forward(x, w, b, stride=2, padding=1), (x, (6, 4, *three), (6,)), dtypes=TRAINED),
+        Shaped(f"conv{n}d", lambda x, w, b: forward(x, w, b, stride=2, padding=1), (x, (6, 4, *three), (6,)), dtypes=SINGLE),
+        # oneDNN has bfloat16 convolutions only for CPUs with AVX-512
+        Shaped(f"conv{n}d_half", lambda x, w, b: forward(x, w, b, stride=2, padding=1), (x, (6, 4, *three), (6,)), dtypes=(torch.bfloat16,), extern=True),
         Shaped(f"conv{n}d_groups", lambda x, w, b: forward(x, w, b, groups=2, dilation=2, padding=2), (x, (6, 2, *three), (6,)), dtypes=SINGLE),
         Shaped(f"conv{n}d_depthwise", lambda x, w: forward(x, w, groups=4, padding=1), (x, (8, 1, *three)), dtypes=SINGLE),
         Shaped(f"conv{n}d_same", lambda x, w, b: forward(x, w, b, padding="same", dilation=2), (x, (6, 4, *three), (6,)), dtypes=SINGLE),
@@ -60,7 +62,12 @@ def pools(n: int) -> list[Shaped]:
             "avg_channels_last": lambda x: f["avg"](last(x, n), 3, 2, 1) if x.dim() == n + 2 else x,
             "adaptive_avg_channels_last": lambda x: f["adaptive_avg"](last(x, n), 2) if x.dim() == n + 2 else x,
         }
-    return [Shaped(f"{name}_pool{n}d", call, (shape,), dtypes=FLOATS) for name, call in calls.items() for shape in shapes]
+    averages = ("avg", "lp", "global", "adaptive_avg")
+    return [
+        Shaped(f"{name}_pool{n}d", call, (shape,), dtypes=(torch.float32, torch.float64) if n == 3 and name.startswith(averages) else FLOATS)
+        for name, call in calls.items()
+        for shape in shapes
+    ]  # ATen has no 3d averages in bfloat16
 
 
 MODES = {1: ("nearest", "nearest-exact", "linear"), 2: ("nearest", "nearest-exact", "bilinear", "bicubic"), 3: ("nearest", "nearest-exact", "trilinear")}

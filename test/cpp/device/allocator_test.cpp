@@ -31,6 +31,9 @@ class Allocator : public testing::Test {
   void give(const Block& block) {
     free(0, block);
   }
+  void SetUp() override {
+    retain_pool(pool_);
+  }
   void TearDown() override {
     release_pool(pool_);
     set_option("memory_limit", "0");

@@ -202,7 +202,7 @@ TEST(LowerLibrary, Scatters) {
         "aten::index_put", "", {at::empty({6, 3})});
   check([&](NodeBuilder& n, Outs o) { n.tensor(o[0]).tensors({rows}).tensor(src).constant(true); }, "aten::index_put", "", {base});
   check([&](NodeBuilder& n, Outs o) { n.tensor(o[0]).tensors({base.gt(0)}).tensor(at::zeros({1})).constant(false); }, "aten::index_put", "",
-        {base}, 0, false);
+        {base});
 }
 
 }  // namespace
