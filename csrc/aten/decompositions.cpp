@@ -85,7 +85,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> fused_gru
 at::Tensor rrelu_with_noise(const at::Tensor& self, at::Tensor& noise, const at::Scalar& lower, const at::Scalar& upper, bool training,
                             std::optional<at::Generator> generator) {
   if (!training) {
-    return at::leaky_relu(self, (lower.toDouble() + upper.toDouble()) / 2);
+    return at::leaky_relu(self.contiguous(), (lower.toDouble() + upper.toDouble()) / 2);
   }
   const at::Tensor slopes = at::empty_like(self).uniform_(lower.toDouble(), upper.toDouble(), std::move(generator));
   noise.copy_(at::where(self <= 0, slopes, 1));

@@ -11,11 +11,11 @@ namespace {
 const std::unordered_map<std::string_view, Lowering>& table() {
   static const auto* rows = [] {
     auto* map = new std::unordered_map<std::string_view, Lowering>;
-    for (const auto& family : {pointwise_lowerings(), random_lowerings(), reduction_lowerings(), scan_lowerings(), search_lowerings(),
-                               softmax_lowerings(), norm_lowerings(), loss_lowerings(), optimizer_lowerings(), indexing_lowerings(),
-                               region_lowerings(), image_lowerings(), pad_lowerings(), upsample_lowerings(), range_lowerings(),
-                               product_lowerings(), convolution_lowerings(), attention_lowerings(), pooling_lowerings(),
-                               scatter_lowerings()}) {
+    for (const auto& family :
+         {pointwise_lowerings(), random_lowerings(),      reduction_lowerings(), scan_lowerings(),      search_lowerings(),
+          softmax_lowerings(),   norm_lowerings(),        loss_lowerings(),      optimizer_lowerings(), indexing_lowerings(),
+          region_lowerings(),    image_lowerings(),       pad_lowerings(),       upsample_lowerings(),  range_lowerings(),
+          product_lowerings(),   convolution_lowerings(), attention_lowerings(), pooling_lowerings(),   scatter_lowerings()}) {
       for (const LoweringRow& row : family) {
         map->emplace(row.name, row.lower);
       }

@@ -54,7 +54,7 @@ struct Recipe {
   uint64_t id = 0;  // low 32 bits of the key's hash: the "8 hex digits" of logs, dumps, traces
   double compile_seconds = 0;
   bool from_disk = false;  // the program was read from the disk cache: nothing was compiled but what its kernels may lack
-  std::string text;  // the graph as text, when debugging asks for it
+  std::string text;        // the graph as text, when debugging asks for it
 };
 
 }  // namespace torch_hpu

@@ -24,7 +24,7 @@ enum class Counter : uint8_t {
   kEagerCalls,     // ops run in eager mode
   kGraphCaptures,
   kGraphReplays,
-  kHostReads,  // copies to the host and item()
+  kHostReads,         // copies to the host and item()
   kDiskHits,          // recipes whose program was read from the disk cache instead of being compiled
   kCodeCompilations,  // loop structures for which machine code was generated (neither this process nor the disk had it)
   kCount,

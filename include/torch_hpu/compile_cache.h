@@ -11,10 +11,10 @@
 namespace torch_hpu {
 
 struct CompileCacheFile {
-  std::string name;      // what it holds ("kernel", "program", "choice"), a dash, the hash of its key
-  int64_t nbytes;        // of the file
-  int64_t last_use;      // seconds since 1970
-  bool intact;           // compile_cache_files(check = true): false when its content is damaged
+  std::string name;  // what it holds ("kernel", "program", "choice"), a dash, the hash of its key
+  int64_t nbytes;    // of the file
+  int64_t last_use;  // seconds since 1970
+  bool intact;       // compile_cache_files(check = true): false when its content is damaged
 };
 
 // False: switched off, or the folder cannot be trusted (a warning has said why).

@@ -89,12 +89,16 @@ GRIDS = [
 ]  # fmt: skip
 
 
-@shaped([row for n in IMAGES for row in convolutions(n)])
+CONVOLUTIONS = [row for n in IMAGES for row in convolutions(n)]
+POOLS = [row for n in IMAGES for row in pools(n)]
+
+
+@shaped(CONVOLUTIONS)
 def test_convolution(rows: list[Shaped], dtype: torch.dtype) -> None:
     run_shaped(rows, dtype)
 
 
-@shaped([row for n in IMAGES for row in pools(n)])
+@shaped(POOLS)
 def test_pooling(rows: list[Shaped], dtype: torch.dtype) -> None:
     run_shaped(rows, dtype)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from op_rows import SINGLE, TRAINED, Shaped, fallbacks, index, run_shaped, shaped, values
+from op_rows import SINGLE, TRAINED, Shaped, index, run_shaped, shaped
 
 from torch_hpu import metrics
 

@@ -264,8 +264,8 @@ def test_unknown_ops_run_inside_the_graph(counters):
     x = torch.randn(6, 6)
     same(torch.linalg.matrix_exp(x.to("hpu")) + 1, torch.linalg.matrix_exp(x) + 1, rtol=1e-4, atol=1e-4)
     counters()
-    same(torch.cumsum(x.to("hpu"), 0) * 2, torch.cumsum(x, 0) * 2)
-    same(torch.cumsum(x.to("hpu"), 0) * 2, torch.cumsum(x, 0) * 2)
+    same(torch.sort(x.to("hpu"), 0).values * 2, torch.sort(x, 0).values * 2)
+    same(torch.sort(x.to("hpu"), 0).values * 2, torch.sort(x, 0).values * 2)
     moved = counters()
     assert moved["extern_calls"] == 1 and moved["breaking_calls"] == 0  # the first call learned the shapes
 

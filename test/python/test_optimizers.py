@@ -26,6 +26,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 CAPTURABLE = ("Adam", "AdamW", "NAdam", "RAdam", "Adadelta", "Adamax", "RMSprop", "ASGD", "Rprop")
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
+READS = ("ASGD", "Adafactor")  # torch itself reads their step on the host, unless they are capturable
 TENSOR_LR = ("SGD", "Adam", "AdamW")
 
 
@@ -85,11 +86,11 @@ def test_equals_cpu(case: tuple[str, dict[str, Any]], counters) -> None:
         torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance)
     if name == "Muon":
         return  # matrix products in bfloat16 are extern steps where the host has no such instructions
-    assert not used
-    limit = 14 if name == "Adafactor" else 4
-    assert steps[-1]["kernels"] <= limit
+    assert used == ({"extern_calls:aten::_fused_adagrad_"} if name == "Adagrad" and options.get("fused") else set())
     assert steps[-1]["compilations"] == 0
-    assert steps[-1]["host_reads"] == 0
+    reads = name in READS and not options.get("capturable")
+    assert steps[-1]["kernels"] <= (14 if reads else 4)  # each read cuts the graph
+    assert (steps[-1]["host_reads"] > 0) == reads
 
 
 def test_a_schedule_of_numbers_recompiles_nothing(counters) -> None:

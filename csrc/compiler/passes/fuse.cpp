@@ -22,7 +22,8 @@ constexpr size_t kSiblingWindow = 6;  // how many loops back a sibling is looked
 
 bool expensive(const Expr& e) {
   return (e.op >= Op::kExp && e.op <= Op::kSigmoid && e.op != Op::kSqrt && e.op != Op::kRsqrt && e.op != Op::kReciprocal) ||
-         e.op == Op::kPow || (e.op >= Op::kGcd && e.op <= Op::kLegendreP) || e.op == Op::kUniform || e.op == Op::kRandomBits || e.op == Op::kAtan2;
+         e.op == Op::kPow || (e.op >= Op::kGcd && e.op <= Op::kLegendreP) || e.op == Op::kUniform || e.op == Op::kRandomBits ||
+         e.op == Op::kAtan2;
 }
 
 class Fuser {

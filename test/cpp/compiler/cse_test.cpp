@@ -26,7 +26,7 @@ TEST(Cse, LibraryCallsAndLoopsAndExternNodes) {
   for (int i = 0; i < 2; ++i) {
     r.observe(r.op("add.Tensor", {r.op("mm", {x, x}), r.op("cumsum", {r.op("_softmax", {x, 1, false}), 0}), i + 1}));
   }
-  EXPECT_EQ(nodes_left(r), 5);  // the additions differ in alpha
+  EXPECT_EQ(nodes_left(r), 5);           // the additions differ in alpha
   EXPECT_EQ(check(r).library_calls, 2);  // the product and the scan
 }
 
