@@ -39,7 +39,7 @@ FACTORIES: dict[str, Callable[[str], torch.Tensor]] = {
     "tensor": lambda d: torch.tensor([[1, 2], [3, 4]], device=d),
     "window": lambda d: torch.hann_window(8, device=d),
     **{
-        f"{name}_{rows}_{cols}_{offset}": lambda d, f=getattr(torch, name), r=rows, c=cols, o=offset: f(r, c, o, device=d)
+        f"{name}_{rows}_{cols}_{offset}": lambda d, n=name, r=rows, c=cols, o=offset: getattr(torch, n)(r, c, o, device=d)
         for name in ("tril_indices", "triu_indices")
         for rows, cols in ((4, 4), (3, 7), (7, 3), (1, 1), (150, 170))
         for offset in (0, 1, -1, 2, -2, 5, -5)
