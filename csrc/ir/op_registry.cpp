@@ -124,7 +124,8 @@ std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) 
   const c10::FunctionSchema& schema = op.schema();
   const size_t outs = out_arguments(schema);
   std::string base = op.operator_name().name;
-  const bool is_operator = base.starts_with("__i") && base.ends_with("__");  // __ilshift__ is the in-place __lshift__
+  const size_t mark = base.find("::__i");
+  const bool is_operator = mark != std::string::npos && base.ends_with("__");  // aten::__ilshift__ is the in-place aten::__lshift__
   const bool in_place = outs == 0 && (is_operator || (base.size() > 1 && base.back() == '_' && !base.ends_with("__")));
   if (outs == 0 && !in_place) {
     return std::nullopt;
@@ -137,7 +138,7 @@ std::optional<c10::OperatorHandle> functional_of(const c10::OperatorHandle& op) 
         return std::nullopt;
       }
     }
-    base = is_operator ? "__" + base.substr(3) : base.substr(0, base.size() - 1);
+    base.erase(is_operator ? mark + 4 : base.size() - 1, 1);
   }
   const c10::ArrayRef<c10::Argument> wanted(schema.arguments().data(), schema.arguments().size() - outs);
   for (const std::string& candidate_base : {base, base + "_functional"}) {
