@@ -1,8 +1,8 @@
 """The compiled code that is kept on disk between processes.
 
-    python -m torch_hpu.compile_cache list           what lies there, the most recently used first
-    python -m torch_hpu.compile_cache verify         reads every file; exit status 1 when one is damaged
-    python -m torch_hpu.compile_cache prune [BYTES]  removes the least recently used files above BYTES in all (default: all files)
+python -m torch_hpu.compile_cache list           what lies there, the most recently used first
+python -m torch_hpu.compile_cache verify         reads every file; exit status 1 when one is damaged
+python -m torch_hpu.compile_cache prune [BYTES]  removes the least recently used files above BYTES in all (default: all files)
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def prune(nbytes: int = 0) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="torch_hpu.compile_cache", description="The compiled code that is kept on disk between processes.")
+    parser = argparse.ArgumentParser(
+        prog="torch_hpu.compile_cache", description="The compiled code that is kept on disk between processes."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what lies there, the most recently used first")
     commands.add_parser("verify", help="reads every file; exit status 1 when one is damaged")

@@ -63,12 +63,10 @@ class KernelStep final : public Step {
   std::shared_ptr<const codegen::Kernel> kernel_;
 };
 
-// Which reads of a library call nobody in the program writes: weights, as far as one can see.
 std::vector<bool> constant_reads(const Program& program, const kernels::LibraryCall& call) {
   std::vector<bool> constant;
   for (const kernels::Operand& o : call.reads) {
-    constant.push_back(o.buffer != ir::kNone && o.buffer < program.graph->buffers.size() && !program.buffers[o.buffer].written &&
-                       program.buffers[o.buffer].kind == ir::BufferKind::kInput);
+    constant.push_back(o.buffer != ir::kNone && is_constant(program, o.buffer));
   }
   return constant;
 }

@@ -11,6 +11,7 @@
 #include "csrc/compiler/passes/fuse.h"
 #include "csrc/compiler/passes/group.h"
 #include "csrc/compiler/passes/schedule.h"
+#include "csrc/compiler/passes/siblings.h"
 #include "csrc/compiler/passes/simplify.h"
 #include "csrc/compiler/passes/unit_reductions.h"
 #include "csrc/compiler/program_archive.h"
@@ -28,11 +29,17 @@ const std::vector<GraphPass>& graph_passes() {
 
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> table{
-      {"dead_code", &remove_dead_code}, {"unit_reductions", &drop_unit_reductions},
-      {"simplify", &simplify},          {"channels_last", &lay_channels_last},
-      {"epilogue", &fuse_epilogues},    {"fuse", &fuse},
-      {"simplify", &simplify},          {"dead_code", &remove_dead_code},
-      {"group", &group_loops},          {"schedule", &schedule},
+      {"dead_code", &remove_dead_code},
+      {"unit_reductions", &drop_unit_reductions},
+      {"simplify", &simplify},
+      {"channels_last", &lay_channels_last},
+      {"epilogue", &fuse_epilogues},
+      {"siblings", &merge_siblings},
+      {"fuse", &fuse},
+      {"simplify", &simplify},
+      {"dead_code", &remove_dead_code},
+      {"group", &group_loops},
+      {"schedule", &schedule},
   };
   return table;
 }

@@ -13,6 +13,11 @@ ir::BufferId Program::add_temporary(int64_t nbytes) {
   return static_cast<ir::BufferId>(buffers.size() - 1);
 }
 
+bool is_constant(const Program& program, ir::BufferId buffer) {
+  return buffer < program.graph->buffers.size() && !program.buffers[buffer].written &&
+         program.buffers[buffer].kind == ir::BufferKind::kInput;
+}
+
 namespace {
 
 // The node, then its windows.

@@ -31,6 +31,9 @@ struct Program {
   ir::BufferId add_temporary(int64_t nbytes);
 };
 
+// Whether nobody in the program writes an input: a weight, as far as one can see.
+bool is_constant(const Program& program, ir::BufferId buffer);
+
 // One line per item and expression; what golden tests and pass dumps show.
 std::string to_string(const Program& program);
 

@@ -12,8 +12,9 @@ namespace torch_hpu::kernels {
 namespace {
 
 // By Primitive.
-constexpr std::array<PrimitiveRow, 17> kRows{{
+constexpr std::array<PrimitiveRow, 18> kRows{{
     {"matmul", matmul_supported, make_matmul, matmul_can_fuse},
+    {"sibling_matmuls", sibling_matmuls_supported, make_sibling_matmuls, nullptr},
     {"convolution", convolution_supported, make_convolution, convolution_can_fuse},
     {"convolution_backward_input", convolution_supported, make_convolution, nullptr},
     {"convolution_backward_weight", convolution_supported, make_convolution, nullptr},

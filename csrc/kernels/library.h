@@ -27,6 +27,9 @@ enum class Primitive : uint8_t {
   // reads: a, b, bias?; writes: out; ints: accumulate (left out: 0); any strides (a transposed operand is just strides)
   // scalars: alpha, beta (left out or kNone: 1); floats: for each scalar, 1 when its category is bool or int
   kMatmul,
+  // Products of one operand, whose results are the columns of one matrix side by side. reads: a, then b[K, N], bias?[N] of each; writes: out of each;
+  // scalars, floats: as kMatmul, of each
+  kSiblingMatmuls,
   // ATen's convolution. reads: input, weight, bias?; writes: out
   // ints: n = spatial dims, stride[n], padding[n], dilation[n], output_padding[n], transposed, groups
   kConvolution,

@@ -37,6 +37,13 @@ struct MatmulProblem {
   std::string key() const;  // equal problems have equal keys
 };
 
+// A kMatmul call in canonical form.
+struct CanonicalMatmul {
+  MatmulProblem problem;
+  bool transposed = false;  // a and b have changed places
+};
+CanonicalMatmul canonical(const LibraryCall& call);  // matmul_problem.cpp
+
 // Coordinates of the i-th batch, and where a side's matrix of it begins (elements).
 inline ir::DimVector batch_at(const MatmulProblem& p, int64_t i) {
   ir::DimVector at(p.batch.size(), 0);
@@ -83,5 +90,25 @@ std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& problem);   
 // The fastest of the kernels, found by timing where the problem is small enough for that to be cheap; equal problems are timed once.
 // constant_b: b may be packed.
 std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& problem, bool constant_b);  // matmul_choice.cpp
+
+// Factor i of a call (alpha, beta) in a run; 1 where the call has none.
+double factor(const LibraryCall& call, const Invocation& invocation, size_t i);  // matmul.cpp
+
+// The step of one product, for a step that is made of several: run() counts, execute() does not.
+class MatmulStep final : public LibraryStep {  // matmul.cpp
+ public:
+  MatmulStep(const LibraryCall& call, const Constants& constants);
+  void execute(const Invocation& invocation) const override;
+
+ private:
+  bool accumulates() const;
+  void execute_generally(const Invocation& invocation, double alpha, double beta) const;
+
+  LibraryCall call_;
+  bool empty_ = false;
+  bool transposed_ = false;
+  std::unique_ptr<MatmulKernel> kernel_;  // null: always by ATen
+  uint32_t packed_layout_ = 0;
+};
 
 }  // namespace torch_hpu::kernels

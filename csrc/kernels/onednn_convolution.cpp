@@ -168,8 +168,7 @@ class ConvolutionStep final : public LibraryStep {
     }
     std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (may_pack_ && invocation.tags != nullptr) {
-      const int64_t offset = static_cast<const std::byte*>(second) - invocation.buffers[call_.reads[1].buffer];
-      packed = packed_weight(invocation.tags[call_.reads[1].buffer], offset, packed_layout_, plan_->packed_bytes(),
+      packed = packed_weight(WeightSource(call_.reads[1], invocation), packed_layout_, plan_->packed_bytes(),
                              [&](std::byte* to) { plan_->pack(second, to); });
     }
     plan_->run(addresses, packed.get());

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "csrc/support/hash.h"
 #include "csrc/support/packed_bytes.h"
 
 namespace torch_hpu::kernels {
@@ -18,20 +19,21 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kIdle = std::chrono::seconds(5);  // a copy not used for so long may make room for another
 
 struct Key {
-  uint64_t memory;
-  int64_t offset;
+  c10::SmallVector<uint64_t, 2> places;  // memory and offset of each source
   uint32_t layout;
   bool operator==(const Key&) const = default;
 };
 
 struct KeyHash {
   size_t operator()(const Key& k) const {
-    return (k.memory * 0x9E3779B97F4A7C15ull ^ static_cast<uint64_t>(k.offset)) * 0x9E3779B97F4A7C15ull ^ k.layout;
+    return hash_words(k.places.data(), k.places.size(), k.layout);
   }
 };
 
+using Versions = c10::SmallVector<uint64_t, 1>;
+
 struct Entry {
-  uint64_t version = 0;
+  Versions versions;
   size_t nbytes = 0;  // of `bytes`; 0: the version was seen once
   std::shared_ptr<const std::byte> bytes;
   Clock::time_point used;
@@ -94,13 +96,18 @@ uint32_t layout_id(const std::string& description) {
   return ids->emplace(description, static_cast<uint32_t>(ids->size())).first->second;
 }
 
-std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t offset, uint32_t layout, size_t nbytes,
+std::shared_ptr<const std::byte> packed_weight(c10::ArrayRef<WeightSource> sources, uint32_t layout, size_t nbytes,
                                                const std::function<void(std::byte*)>& pack) {
-  if (tag.memory == 0) {
-    return nullptr;
+  Key key{{}, layout};
+  Versions versions;
+  for (const WeightSource& source : sources) {
+    if (source.tag.memory == 0) {
+      return nullptr;
+    }
+    key.places.append({source.tag.memory, static_cast<uint64_t>(source.offset)});
+    versions.push_back(source.tag.version);
   }
   Store& s = store();
-  const Key key{tag.memory, offset, layout};
   const Clock::time_point now = Clock::now();
   {
     std::lock_guard<std::mutex> lock(s.mutex);
@@ -116,9 +123,9 @@ std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t off
       s.order.splice(s.order.begin(), s.order, e.place);
     }
     e.used = now;
-    if (fresh || e.version != tag.version) {
+    if (fresh || e.versions != versions) {
       s.drop_bytes(e);
-      e.version = tag.version;
+      e.versions = versions;
       return nullptr;
     }
     if (e.bytes != nullptr || !s.make_room(nbytes, now)) {
@@ -133,7 +140,7 @@ std::shared_ptr<const std::byte> packed_weight(const BufferTag& tag, int64_t off
   }
   std::lock_guard<std::mutex> lock(s.mutex);
   auto it = s.entries.find(key);
-  if (it != s.entries.end() && it->second.version == tag.version && it->second.bytes == nullptr && s.total + nbytes <= s.limit) {
+  if (it != s.entries.end() && it->second.versions == versions && it->second.bytes == nullptr && s.total + nbytes <= s.limit) {
     it->second.bytes = bytes;
     it->second.nbytes = nbytes;
     s.total += nbytes;

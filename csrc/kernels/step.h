@@ -64,6 +64,9 @@ struct PrimitiveRow {
 bool matmul_supported(const LibraryCall& call);
 bool matmul_can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& operand);
 std::unique_ptr<Step> make_matmul(const LibraryCall& call, const Constants& constants);
+// sibling_matmuls.cpp
+bool sibling_matmuls_supported(const LibraryCall& call);
+std::unique_ptr<Step> make_sibling_matmuls(const LibraryCall& call, const Constants& constants);
 // onednn_convolution.cpp
 bool convolution_supported(const LibraryCall& call);
 bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& operand);

@@ -33,7 +33,13 @@ print(json.dumps({**metrics.snapshot(), "loss": value, "enabled": compile_cache.
 
 
 def run(folder: pathlib.Path, **environment: str) -> dict:
-    env = {**os.environ, "TORCH_HPU_CACHE_DIR": str(folder), "TORCH_HPU_CACHE_BYTES": str(1 << 26), "TORCH_HPU_TIER": "compiled", **environment}
+    env = {
+        **os.environ,
+        "TORCH_HPU_CACHE_DIR": str(folder),
+        "TORCH_HPU_CACHE_BYTES": str(1 << 26),
+        "TORCH_HPU_TIER": "compiled",
+        **environment,
+    }
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True)
     return {**json.loads(done.stdout.splitlines()[-1]), "stderr": done.stderr}
 

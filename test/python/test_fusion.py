@@ -124,3 +124,37 @@ def test_training_keeps_what_the_backward_pass_reads(counters) -> None:
 
 
 __all__ = ["torch_hpu"]
+
+
+def test_bert_layer(counters) -> None:
+    """Query, key and value; attention; its projection with the residual; a norm; two products with their tails; a norm."""
+    transformers = pytest.importorskip("transformers")
+
+    def layers(n: int) -> nn.Module:
+        config = transformers.BertConfig(
+            vocab_size=100,
+            hidden_size=64,
+            num_hidden_layers=n,
+            num_attention_heads=4,
+            intermediate_size=128,
+            hidden_act="gelu",
+            attn_implementation="sdpa",
+        )
+        torch.manual_seed(3)
+        encoder = transformers.models.bert.modeling_bert.BertEncoder(config).eval()
+
+        class Hidden(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.encoder = encoder
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return self.encoder(x).last_hidden_state
+
+        return Hidden()
+
+    x = torch.randn(2, 16, 64)
+    one, three = (replay_counts(layers(n), x, counters) for n in (1, 3))
+    per_layer = {name: (three[name] - one[name]) / 2 for name in one}
+    assert per_layer["library_calls"] <= 5
+    assert sum(per_layer.values()) <= 8

@@ -64,13 +64,19 @@ def pools(n: int) -> list[Shaped]:
         }
     averages = ("avg", "lp", "global", "adaptive_avg")
     return [
-        Shaped(f"{name}_pool{n}d", call, (shape,), dtypes=(torch.float32, torch.float64) if n == 3 and name.startswith(averages) else FLOATS)
+        Shaped(
+            f"{name}_pool{n}d", call, (shape,), dtypes=(torch.float32, torch.float64) if n == 3 and name.startswith(averages) else FLOATS
+        )
         for name, call in calls.items()
         for shape in shapes
     ]  # ATen has no 3d averages in bfloat16
 
 
-MODES = {1: ("nearest", "nearest-exact", "linear"), 2: ("nearest", "nearest-exact", "bilinear", "bicubic"), 3: ("nearest", "nearest-exact", "trilinear")}
+MODES = {
+    1: ("nearest", "nearest-exact", "linear"),
+    2: ("nearest", "nearest-exact", "bilinear", "bicubic"),
+    3: ("nearest", "nearest-exact", "trilinear"),
+}
 TO: dict[str, dict[str, object]] = {"twice": {"scale_factor": 2}, "fraction": {"scale_factor": 1.7}, "smaller": {"scale_factor": 0.6}, "recomputed": {"scale_factor": 1.5, "recompute_scale_factor": True}}  # fmt: skip
 SMALL = {1: (2, 3, 5), 2: (2, 3, 4, 5), 3: (2, 3, 3, 4, 5)}
 UPSAMPLINGS = [

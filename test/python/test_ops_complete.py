@@ -32,7 +32,9 @@ ELSEWHERE = {
     **dict.fromkeys(["_fused_sgd_", "_fused_sgd_.tensor_lr"], "test_ops_optimizers.py"),
     **dict.fromkeys(["_fused_adagrad_", "_fused_adagrad_.tensor_lr"], "test_optimizers.py"),
     **dict.fromkeys(["bernoulli.Tensor", "cauchy", "geometric", "log_normal", "random", "random.from", "random.to"], "test_factories.py"),
-    **dict.fromkeys(["normal.Tensor_Tensor", "normal.Tensor_float", "normal.float_Tensor", "tril_indices", "triu_indices"], "test_factories.py"),
+    **dict.fromkeys(
+        ["normal.Tensor_Tensor", "normal.Tensor_float", "normal.float_Tensor", "tril_indices", "triu_indices"], "test_factories.py"
+    ),
     **dict.fromkeys(["_index_put_impl", "_unsafe_index_put"], "test_indexing.py"),  # lowered as index_put
     "native_dropout_backward": "test_lazy.py",
     "_scaled_dot_product_fused_attention_overrideable": "test_attention.py",

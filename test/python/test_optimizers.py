@@ -43,7 +43,9 @@ def variants(name: str) -> list[dict[str, Any]]:
     return found
 
 
-CASES = [(name, {**settings, **variant}) for name, all_settings in SETTINGS.items() for settings in all_settings for variant in variants(name)]
+CASES = [
+    (name, {**settings, **variant}) for name, all_settings in SETTINGS.items() for settings in all_settings for variant in variants(name)
+]
 STEPS = 5
 
 
@@ -57,7 +59,11 @@ def fallbacks() -> dict[str, int]:
 
 def train(device: str, name: str, options: dict[str, Any], step_done=lambda: None) -> list[torch.Tensor]:
     torch.manual_seed(3)
-    start = [torch.randn(5, 7), torch.randn(6, 4)] if name == "Muon" else [torch.randn(5, 7), torch.randn(3), torch.randn(2, 3, 4).permute(2, 0, 1)]
+    start = (
+        [torch.randn(5, 7), torch.randn(6, 4)]
+        if name == "Muon"
+        else [torch.randn(5, 7), torch.randn(3), torch.randn(2, 3, 4).permute(2, 0, 1)]
+    )
     parameters = [torch.nn.Parameter(p.clone().to(device)) for p in start]
     moved = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     if device == "cpu":

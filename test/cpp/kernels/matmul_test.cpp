@@ -165,7 +165,73 @@ TEST(Matmul, PackedWeightsFollowTheVersion) {
   kernels::set_packed_limit(size_t{1} << 30);
 }
 
+// Three products of one operand into the columns of one matrix; the first and the last have a bias.
+class SiblingMatmuls : public ::testing::Test {
+ protected:
+  SiblingMatmuls() {
+    builder_.read(a_);
+    for (size_t i = 0; i < 3; ++i) {
+      builder_.read(weights_[i].t(), true).read(biases_[i], true);
+    }
+    int64_t column = 0;
+    for (const at::Tensor& w : weights_) {
+      builder_.write(out_.slice(1, column, column + w.size(0)));
+      column += w.size(0);
+    }
+  }
+  void expect_values(const std::string& what) const {
+    std::vector<at::Tensor> parts;
+    for (size_t i = 0; i < 3; ++i) {
+      const at::Tensor product = at::mm(a_.to(at::kDouble), weights_[i].t().to(at::kDouble));
+      parts.push_back(biases_[i].defined() ? product + biases_[i] : product);
+    }
+    expect_close(out_, at::cat(parts, 1), 1e-4, what);
+  }
+  // Large enough that nothing is timed: the packed kernel is taken.
+  at::Tensor a_ = random({512, 512}), out_ = at::empty({512, 512 + 384 + 128});
+  std::vector<at::Tensor> weights_{random({512, 512}), random({384, 512}), random({128, 512})}, biases_{random({512}), {}, random({128})};
+  CallBuilder builder_{Primitive::kSiblingMatmuls};
+};
+
+TEST_F(SiblingMatmuls, FollowTheVersionOfEachWeightAndBias) {
+  kernels::set_packed_limit(0);
+  kernels::set_packed_limit(size_t{1} << 30);
+  const auto step = builder_.step();
+  // Buffers in the order of reads: a, w0, b0, w1, w2, b2; then out.
+  std::vector<BufferTag> tags(7);
+  for (size_t i = 1; i < 6; ++i) {
+    tags[i] = {.memory = 700 + i, .version = 1};
+  }
+  for (const at::Tensor& changed : {at::Tensor(), weights_[1], biases_[2], weights_[0]}) {
+    if (changed.defined()) {
+      changed.mul_(-0.5);
+      tags[changed.is_same(weights_[1]) ? 3 : changed.is_same(biases_[2]) ? 5 : 1].version += 1;
+    }
+    for (int run = 0; run < 3; ++run) {  // apart, packing, together
+      out_.fill_(NAN);
+      step->run(builder_.tags(tags).invocation());
+      expect_values(std::to_string(run));
+      EXPECT_GE(packed_bytes.load(), run == 0 ? 0 : 1024 * 512 * 4);
+      EXPECT_LE(packed_bytes.load(), run == 0 ? 0 : 1024 * 512 * 5);
+    }
+  }
+}
+
+TEST_F(SiblingMatmuls, FactorsOtherThanOneKeepThemApart) {
+  const auto step = builder_.scalars({2, 1, 1, 1, 0.5, -1}).floats({0, 0, 0, 0, 0, 0}).step();
+  std::vector<BufferTag> tags(7);
+  for (size_t i = 1; i < 6; ++i) {
+    tags[i] = {.memory = 800 + i, .version = 1};
+  }
+  for (int run = 0; run < 3; ++run) {
+    step->run(builder_.tags(tags).invocation());
+    expect_close(out_.slice(1, 0, 512), at::addmm(biases_[0], a_, weights_[0].t(), 1, 2), 1e-4, "alpha");
+    expect_close(out_.slice(1, 896, 1024), at::addmm(biases_[2], a_, weights_[2].t(), -1, 0.5), 1e-4, "alpha and beta");
+  }
+}
+
 TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
+  kernels::set_packed_limit(0);
   kernels::set_packed_limit(1 << 20);
   const uint32_t layout = kernels::layout_id("test");
   EXPECT_EQ(layout, kernels::layout_id("test"));
@@ -175,7 +241,9 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
     ++packs;
     to[0] = std::byte{1};
   };
-  auto get = [&](uint64_t version, size_t nbytes = 1000) { return kernels::packed_weight({99, version}, 0, layout, nbytes, pack); };
+  auto get = [&](uint64_t version, size_t nbytes = 1000) {
+    return kernels::packed_weight(kernels::WeightSource({99, version}, 0), layout, nbytes, pack);
+  };
   EXPECT_EQ(get(1), nullptr);
   EXPECT_NE(get(1), nullptr);
   EXPECT_NE(get(1), nullptr);
@@ -184,7 +252,7 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
   EXPECT_EQ(get(2), nullptr);
   EXPECT_EQ(packed_bytes.load(), 0);
   EXPECT_EQ(get(2, 2 << 20), nullptr);  // does not fit
-  EXPECT_EQ(kernels::packed_weight({0, 1}, 0, layout, 8, pack), nullptr);
+  EXPECT_EQ(kernels::packed_weight(kernels::WeightSource({0, 1}, 0), layout, 8, pack), nullptr);
   kernels::set_packed_limit(size_t{1} << 30);
 }
 
