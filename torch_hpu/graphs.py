@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import torch
@@ -26,6 +27,7 @@ class HPUGraph(_C._HPUGraph):
         tensors that existed before."""
         if capture_error_mode not in _MODES:
             raise ValueError(f"capture_error_mode: got {capture_error_mode!r}, expected one of {', '.join(_MODES)}")
+        _tell_transformers()
         super().capture_begin(tuple(pool) if pool is not None else (0, 0), _MODES[capture_error_mode], execute)
 
 
@@ -36,6 +38,21 @@ def graph_pool_handle() -> Pool:
 
 def is_current_stream_capturing() -> bool:
     return _C.is_current_stream_capturing()
+
+
+def _tell_transformers() -> None:
+    """Has transformers, where it is loaded, ask for our captures where it asks for CUDA's: it then builds attention masks without looking at
+    their values on the host, which no capture allows."""
+    utils = sys.modules.get("transformers.utils.import_utils")
+    asks_cuda = getattr(utils, "is_cuda_stream_capturing", None)
+    if asks_cuda is None or hasattr(asks_cuda, "asks_hpu"):
+        return
+
+    def is_stream_capturing() -> bool:
+        return asks_cuda() or is_current_stream_capturing()
+
+    is_stream_capturing.asks_hpu = True
+    utils.is_cuda_stream_capturing = is_stream_capturing
 
 
 _local = threading.local()

@@ -64,6 +64,24 @@ def test_training_equals_cpu(case: Case, counters) -> None:
         torch.testing.assert_close(b.cpu(), a, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
 
 
+def test_transformers_knows_of_captures(counters) -> None:
+    """Whether a mask is all ones is asked on the host, except in a capture: masks that change between replays are seen."""
+    case = next(c for c in CASES if c.name == "bert")
+    model = case.build().eval()
+    inputs = case.inputs()
+    mask = torch.ones_like(inputs["input_ids"])
+    graphed = torch.hpu.wrap_in_hpu_graph(copy.deepcopy(model).to("hpu"))
+    with torch.no_grad():
+        for length in (16, 9, 16, 4):
+            mask[0, length:] = 0
+            expected = model(input_ids=inputs["input_ids"], attention_mask=mask).logits
+            counters()
+            got = graphed(input_ids=inputs["input_ids"].to("hpu"), attention_mask=mask.to("hpu")).logits
+            torch.testing.assert_close(got.cpu(), expected, rtol=1e-4, atol=1e-5)
+            mask.fill_(1)
+    assert counters()["graph_replays"] == 1
+
+
 @pytest.mark.parametrize("options", [{"foreach": True}, {"fused": True}, {"foreach": False}], ids=["foreach", "fused", "loop"])
 @pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD], ids=["adamw", "sgd"])
 def test_optimizer_step_is_a_handful_of_kernels(optimizer, options, counters) -> None:
