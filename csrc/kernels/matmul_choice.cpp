@@ -1,5 +1,6 @@
 // Which kernel solves a product. Small problems are timed, once per shape and machine (the disk cache keeps what was found); for large ones
-// oneDNN is known to win on every machine measured, and timing them would cost more than it gains.
+// oneDNN is known to win on every machine measured, and timing them would cost more than it gains. A matrix times a vector is bound by memory, which
+// repeated timing would find in a cache: there the tile kernel is taken, which reads b in the order that memory likes and needs no packed copy.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <unordered_map>
 
 #include "csrc/kernels/matmul.h"
+#include "csrc/kernels/tile.h"
 #include "csrc/kernels/timing.h"
 #include "csrc/support/archive.h"
 #include "csrc/support/disk_cache.h"
@@ -71,6 +73,8 @@ constexpr Candidate kCandidates[] = {
 };
 constexpr size_t kNoCandidate = std::size(kCandidates);
 
+constexpr size_t kTile = kNoCandidate - 1;
+
 size_t first_available(const MatmulProblem& p, bool constant_b) {
   for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
     if (kCandidates[i](p) != nullptr) {
@@ -133,7 +137,9 @@ std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constan
     if (it == known->end()) {
       const MatmulProblem timed = sample(p);
       const bool cheap = timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
-      it = known->emplace(key, cheap ? fastest_by_timing(timed, constant_b, key) : first_available(p, constant_b)).first;
+      const bool streams = p.batch.empty() && p.m == 1 && p.k >= kStreamDepth && kCandidates[kTile](p) != nullptr;
+      choice = streams ? kTile : cheap ? fastest_by_timing(timed, constant_b, key) : first_available(p, constant_b);
+      it = known->emplace(key, choice).first;
     }
     choice = it->second;
   }

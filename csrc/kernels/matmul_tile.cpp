@@ -22,6 +22,10 @@ class TileMatmul final : public MatmulKernel {
       : p_(p), kernel_(kernel), batches_(p.batches()), direct_(p.dtype == c10::ScalarType::Float) {
     const double per_column = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.k);
     block_ = std::max<int64_t>(64, static_cast<int64_t>(kFlopsPerThread / 2 / per_column) / 64 * 64);
+    if (p.m == 1 && p.b.col == 1 && p.k >= kStreamDepth) {  // long rows of b
+      const int64_t share = (p.n + at::get_num_threads() - 1) / at::get_num_threads();
+      block_ = std::max(block_, (share + 63) / 64 * 64);
+    }
     blocks_ = (p.n + block_ - 1) / block_;
     serial_ = p.flops() < 2 * kFlopsPerThread;
   }

@@ -22,6 +22,9 @@ struct Tile {
 
 using TileKernel = void (*)(const Tile&);
 
+// Inner dim from which few rows are multiplied in the order in which memory delivers b fastest.
+inline constexpr int64_t kStreamDepth = 256;
+
 // The kernel for this host, or null. By rows of b: b_col == 1. By columns of b: b_row == 1 and a_col == 1 (a matrix of dot products).
 TileKernel tile_by_rows(c10::ScalarType b);
 TileKernel tile_by_columns(c10::ScalarType b);
