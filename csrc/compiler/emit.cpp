@@ -99,6 +99,7 @@ std::unique_ptr<Recipe> emit(const Program& program) {
   const auto kernels = codegen::compile(groups);
   size_t next = 0;
   for (const Item& item : program.items) {
+    recipe->step_bytes.push_back(traffic(program, item));
     switch (item.kind) {
       case Item::Kind::kLoop:
       case Item::Kind::kGroup:

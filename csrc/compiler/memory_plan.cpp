@@ -1,6 +1,7 @@
 #include "csrc/compiler/memory_plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <unordered_map>
 
@@ -10,97 +11,81 @@ namespace {
 constexpr int64_t kAlign = 64;
 constexpr size_t kCandidates = 8;  // inputs offered to one output
 
-// Free ranges of the arena: best fit, merged when given back; grows at the end.
-class Ranges {
- public:
-  int64_t take(int64_t size) {
-    auto best = free_.end();
-    for (auto it = free_.begin(); it != free_.end(); ++it) {
-      if (it->second >= size && (best == free_.end() || it->second < best->second)) {
-        best = it;
-      }
-    }
-    if (best == free_.end()) {
-      // A free range at the end can grow.
-      if (!free_.empty() && std::prev(free_.end())->first + std::prev(free_.end())->second == end_) {
-        const int64_t offset = std::prev(free_.end())->first;
-        free_.erase(std::prev(free_.end()));
-        end_ = offset + size;
-        return offset;
-      }
-      const int64_t offset = end_;
-      end_ += size;
-      return offset;
-    }
-    const int64_t offset = best->first, rest = best->second - size;
-    free_.erase(best);
-    if (rest > 0) {
-      free_[offset + size] = rest;
-    }
-    return offset;
-  }
-
-  void give(int64_t offset, int64_t size) {
-    auto it = free_.emplace(offset, size).first;
-    if (auto next = std::next(it); next != free_.end() && offset + size == next->first) {
-      it->second += next->second;
-      free_.erase(next);
-    }
-    if (it != free_.begin()) {
-      if (auto previous = std::prev(it); previous->first + previous->second == it->first) {
-        previous->second += it->second;
-        free_.erase(it);
-      }
-    }
-  }
-
-  int64_t end() const {
-    return end_;
-  }
-
- private:
-  std::map<int64_t, int64_t> free_;  // offset -> size
-  int64_t end_ = 0;
+// Bytes of the arena that one buffer uses, or several one after the other, each in the place of the one before.
+struct Block {
+  int64_t size = 0;
+  Lifetime lifetime;
+  std::vector<size_t> buffers;
+  int64_t offset = 0;
 };
 
-// In program order: at each position the buffers that end before it give their bytes back.
-void plan_arena(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, const std::vector<Succession>& in_place,
-                Recipe& recipe) {
-  const auto size_of = [&](size_t b) { return (buffers[b].nbytes + kAlign - 1) / kAlign * kAlign; };
+std::vector<Block> blocks_of(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes,
+                             const std::vector<Succession>& in_place, const Recipe& recipe) {
   std::vector<size_t> by_start;
   for (size_t b = 0; b < buffers.size(); ++b) {
     if (recipe.placements[b].in_arena && lifetimes[b].first <= lifetimes[b].last && buffers[b].nbytes > 0) {
       by_start.push_back(b);
     }
   }
-  std::vector<size_t> by_end = by_start;
-  std::sort(by_start.begin(), by_start.end(), [&](size_t a, size_t b) { return lifetimes[a].first < lifetimes[b].first; });
-  std::sort(by_end.begin(), by_end.end(), [&](size_t a, size_t b) { return lifetimes[a].last < lifetimes[b].last; });
+  std::stable_sort(by_start.begin(), by_start.end(), [&](size_t a, size_t b) { return lifetimes[a].first < lifetimes[b].first; });
   std::multimap<size_t, size_t> predecessors;  // after -> before
   for (const Succession& s : in_place) {
     if (recipe.placements[s.before].in_arena && recipe.placements[s.after].in_arena) {
       predecessors.emplace(s.after, s.before);
     }
   }
-  std::vector<bool> handed_over(buffers.size());
-  Ranges ranges;
-  size_t ended = 0;
+  std::vector<Block> blocks;
+  std::vector<size_t> block_of(buffers.size(), SIZE_MAX);
   for (size_t b : by_start) {
-    for (; ended < by_end.size() && lifetimes[by_end[ended]].last < lifetimes[b].first; ++ended) {
-      if (!handed_over[by_end[ended]]) {
-        ranges.give(recipe.placements[by_end[ended]].arena_offset, size_of(by_end[ended]));
-      }
-    }
     const auto [first, last] = predecessors.equal_range(b);
-    const auto before = std::find_if(first, last, [&](const auto& pair) { return !handed_over[pair.second]; });
-    if (before != last) {
-      handed_over[before->second] = true;
-      recipe.placements[b].arena_offset = recipe.placements[before->second].arena_offset;
-    } else {
-      recipe.placements[b].arena_offset = ranges.take(size_of(b));
+    // A predecessor that nobody has succeeded yet.
+    const auto before = std::find_if(first, last, [&](const auto& pair) {
+      return block_of[pair.second] != SIZE_MAX && blocks[block_of[pair.second]].buffers.back() == pair.second;
+    });
+    block_of[b] = before != last ? block_of[before->second] : blocks.size();
+    if (before == last) {
+      blocks.emplace_back();
+    }
+    Block& block = blocks[block_of[b]];
+    block.size = std::max(block.size, (buffers[b].nbytes + kAlign - 1) / kAlign * kAlign);
+    block.lifetime.touch(lifetimes[b].first);
+    block.lifetime.touch(lifetimes[b].last);
+    block.buffers.push_back(b);
+  }
+  return blocks;
+}
+
+// The largest blocks first, each into the smallest gap that it fits into between those that live when it does (greedy by size: Pisarchyk and
+// Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020). Comes within a few per cent of what lives at one time.
+void plan_arena(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, const std::vector<Succession>& in_place,
+                Recipe& recipe) {
+  std::vector<Block> blocks = blocks_of(buffers, lifetimes, in_place, recipe);
+  std::stable_sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) { return a.size > b.size; });
+  std::vector<const Block*> placed;  // by offset
+  for (Block& block : blocks) {
+    int64_t end = 0, best = std::numeric_limits<int64_t>::max();
+    for (const Block* other : placed) {
+      if (other->lifetime.last < block.lifetime.first || block.lifetime.last < other->lifetime.first) {
+        continue;
+      }
+      const int64_t gap = other->offset - end;
+      if (gap >= block.size && gap < best) {
+        best = gap;
+        block.offset = end;
+      }
+      end = std::max(end, other->offset + other->size);
+    }
+    if (best == std::numeric_limits<int64_t>::max()) {
+      block.offset = end;
+    }
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), &block, [](const Block* a, const Block* b) { return a->offset < b->offset; }),
+        &block);
+    recipe.arena_bytes = std::max(recipe.arena_bytes, block.offset + block.size);
+    for (size_t b : block.buffers) {
+      recipe.placements[b].arena_offset = block.offset;
     }
   }
-  recipe.arena_bytes = ranges.end();
 }
 
 // For every output the inputs whose memory it may take: those that its own loop reads in its place first, then those that died last. Which inputs

@@ -26,7 +26,7 @@ struct Succession {
   ir::BufferId before, after;
 };
 
-// Fills placements, arena_bytes and donations: in program order, best fit among the ranges that are free at that point.
+// Fills placements, arena_bytes and donations: see plan_arena.
 void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, const std::vector<Succession>& in_place,
                  Recipe& recipe);
 

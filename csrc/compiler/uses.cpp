@@ -1,6 +1,9 @@
 #include "csrc/compiler/uses.h"
 
+#include <algorithm>
+
 #include "csrc/codegen/op_traits.h"
+#include "csrc/kernels/step.h"
 
 namespace torch_hpu::compiler {
 
@@ -66,6 +69,55 @@ std::vector<BufferUse> buffer_uses(const Program& program, const Item& item) {
     }
   }
   return uses;
+}
+
+int64_t traffic(const Program& program, const Item& item) {
+  int64_t bytes = 0;
+  auto add = [&](ir::BufferId buffer, int64_t elements, c10::ScalarType dtype) {
+    if (buffer != ir::kNone) {
+      bytes += std::min(elements * static_cast<int64_t>(c10::elementSize(dtype)), program.buffers[buffer].nbytes);
+    }
+  };
+  auto add_loop = [&](const codegen::Loop& loop) {
+    auto reached = [&](const codegen::Access& a, bool by_index) {
+      int64_t n = 1;
+      for (size_t d = 0; d < loop.sizes.size(); ++d) {
+        n *= a.strides[d] != 0 || by_index ? loop.sizes[d] : 1;
+      }
+      return n;
+    };
+    for (const codegen::Expr& e : loop.exprs) {
+      if (codegen::is_load(e.op)) {
+        const codegen::Access& a = loop.accesses[static_cast<size_t>(e.imm_i)];
+        add(a.buffer, reached(a, e.op != codegen::Op::kLoad), a.dtype);
+      }
+    }
+    for (const codegen::Store& s : loop.stores) {
+      const codegen::Access& a = loop.accesses[s.access];
+      add(a.buffer, reached(a, s.at != codegen::kNoExpr), a.dtype);
+    }
+  };
+  switch (item.kind) {
+    case Item::Kind::kLoop:
+      add_loop(item.loop);
+      break;
+    case Item::Kind::kGroup:
+      std::for_each(item.group.begin(), item.group.end(), add_loop);
+      break;
+    case Item::Kind::kLibrary:
+      for (const auto* operands : {&item.call.reads, &item.call.writes}) {
+        for (const kernels::Operand& o : *operands) {
+          add(o.buffer, kernels::numel(o), o.dtype);
+        }
+      }
+      break;
+    case Item::Kind::kExtern:
+      for (const BufferUse& u : buffer_uses(program, item)) {
+        bytes += program.buffers[u.buffer].nbytes;
+      }
+      break;
+  }
+  return bytes;
 }
 
 void Uses::add(const Item& item, size_t position) {

@@ -17,6 +17,9 @@ struct BufferUse {
 std::vector<BufferUse> buffer_uses(const Program& program, const Item& item);
 std::vector<BufferUse> buffer_uses(const codegen::Loop& loop);
 
+// Bytes that an item reads and writes: each access counts the elements that it reaches, once.
+int64_t traffic(const Program& program, const Item& item);
+
 class Uses {
  public:
   static constexpr size_t kNever = SIZE_MAX;

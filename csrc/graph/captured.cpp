@@ -285,7 +285,7 @@ std::vector<Captured::StepReport> Captured::steps() const {
   state_->wait();
   std::vector<StepReport> reports;
   for (size_t i = 0; i < recipe().steps.size(); ++i) {
-    StepReport report{recipe().steps[i]->name(), recipe().steps[i]->kind()};
+    StepReport report{recipe().steps[i]->name(), recipe().steps[i]->kind(), recipe().step_bytes[i]};
     if (i < state_->times.seconds.size()) {
       report.runs = state_->times.runs;
       report.seconds = state_->times.seconds[i];

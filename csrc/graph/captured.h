@@ -36,6 +36,7 @@ class Captured {
   struct StepReport {
     std::string name;
     StepKind kind;
+    int64_t bytes = 0;  // read and written by a run
     uint64_t runs = 0;
     double seconds = 0;
   };

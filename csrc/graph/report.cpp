@@ -80,7 +80,7 @@ std::string as_dot(const Captured& graph) {
 std::string as_json(const Captured& graph) {
   nlohmann::json steps = nlohmann::json::array();
   for (const auto& step : graph.steps()) {
-    nlohmann::json row{{"kind", name(step.kind)}, {"name", step.name}, {"runs", step.runs}};
+    nlohmann::json row{{"kind", name(step.kind)}, {"name", step.name}, {"bytes", step.bytes}, {"runs", step.runs}};
     if (step.runs > 0) {
       row["microseconds"] = step.seconds * 1e6 / static_cast<double>(step.runs);
     }

@@ -47,6 +47,7 @@ struct Recipe {
   std::vector<Placement> placements;  // by BufferId; more than the graph has, when the compiler made temporaries
   int64_t arena_bytes = 0;
   std::vector<std::unique_ptr<Step>> steps;
+  std::vector<int64_t> step_bytes;  // that each step reads and writes; what it touches more than once counts once
   // (output, input): the output may take over the input's memory, of the same size. When the output is first written the input is not used any
   // more, or only by the same step, which reads every element before it writes its place. A run honours this when nobody else can see the input's
   // bytes; each buffer takes part once. Never in a capture, whose replays read their inputs again.

@@ -154,6 +154,7 @@ def test_debug_dump(tmp_path):
     report = json.loads((tmp_path / "graph.json").read_text())
     (step,) = report["steps"]
     assert step["kind"] == "kernel" and step["runs"] == 3 and step["microseconds"] > 0
+    assert step["bytes"] == 16 + 16
     assert report["statistics"]["inputs"] == report["statistics"]["outputs"] == 16
 
 

@@ -7,6 +7,7 @@ from typing import Self
 import pytest
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 MB = 1 << 20
@@ -143,3 +144,44 @@ def test_checkpoints_save_memory(counters):
     assert saved_counters["flushes"] == plain_counters["flushes"]
     assert saved_counters["library_calls"] >= plain_counters["library_calls"] + len(blocks)
     assert saved < 0.8 * plain
+
+
+def eager_peak(function) -> int:
+    """Bytes that the CPU's allocator has given out at most during a call, beyond what was there before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+def test_a_captured_unet_needs_less_than_eager():
+    diffusers = pytest.importorskip("diffusers")
+    net = diffusers.UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(64, 128, 128),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=64,
+    ).eval()
+    inputs = [torch.randn(2, 4, 32, 32), torch.tensor([7, 7]), torch.randn(2, 12, 64)]
+    parameters = sum(p.nbytes for p in net.parameters())
+    with torch.no_grad():
+        expected = net(*inputs).sample
+        eager = eager_peak(lambda: net(*inputs))
+        net.to("hpu")
+        inputs = [x.to("hpu") for x in inputs]
+        packed = torch.hpu.memory_stats()["packed_bytes.current"]
+        with Peak() as peak:
+            graph = torch.hpu.HPUGraph()
+            with torch.hpu.graph(graph):
+                output = net(*inputs).sample
+            for _ in range(3):  # plain weights, packing, packed
+                graph.replay()
+    torch.testing.assert_close(output.cpu(), expected, rtol=1e-4, atol=1e-4)
+    assert eager > 4 * MB
+    assert peak.bytes <= 0.7 * eager
+    assert torch.hpu.memory_stats()["packed_bytes.current"] - packed <= parameters

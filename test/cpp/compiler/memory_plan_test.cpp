@@ -60,10 +60,8 @@ TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
     lifetimes.emplace_back();
     Recipe recipe;
     compiler::plan_memory(buffers, lifetimes, {}, recipe);
-    int64_t sum = 0;
     for (size_t a = 0; a + 1 < buffers.size(); ++a) {
       const Recipe::Placement& x = recipe.placements[a];
-      sum += rounded(x.nbytes);
       EXPECT_EQ(x.arena_offset % 64, 0);
       EXPECT_LE(x.arena_offset + x.nbytes, recipe.arena_bytes);
       for (size_t b = 0; b < a; ++b) {
@@ -73,8 +71,9 @@ TEST(MemoryPlan, BuffersThatLiveAtOneTimeAreDisjoint) {
         EXPECT_FALSE(meet_in_time && meet_in_memory && x.nbytes > 0 && y.nbytes > 0);
       }
     }
-    EXPECT_GE(recipe.arena_bytes, *std::max_element(live.begin(), live.end()));
-    EXPECT_LT(recipe.arena_bytes, sum);
+    const int64_t most = *std::max_element(live.begin(), live.end());
+    EXPECT_GE(recipe.arena_bytes, most);
+    EXPECT_LE(recipe.arena_bytes, most + most / 8);
   }
 }
 
