@@ -4,14 +4,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <mutex>
-#include <unordered_map>
 
 #include "csrc/kernels/matmul.h"
 #include "csrc/kernels/tile.h"
 #include "csrc/kernels/timing.h"
-#include "csrc/support/archive.h"
-#include "csrc/support/disk_cache.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::kernels {
@@ -109,41 +105,17 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
   return winner;
 }
 
-size_t fastest_by_timing(const MatmulProblem& p, bool constant_b, const std::string& key) {
-  const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
-  size_t choice = kNoCandidate;
-  if (const auto kept = disk_cache::find("choice", kept_under)) {
-    Reader r(*kept);
-    r(choice);
-    return std::min(choice, kNoCandidate);
-  }
-  choice = fastest(p, constant_b);
-  Writer w;
-  w(choice);
-  disk_cache::insert("choice", kept_under, w.take());
-  return choice;
-}
-
 }  // namespace
 
 std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
-  static std::mutex mutex;  // also keeps timings apart
-  static auto* known = new std::unordered_map<std::string, size_t>;
-  const std::string key = p.key() + (constant_b ? 'c' : 'v');
-  size_t choice = kNoCandidate;
-  {
-    std::lock_guard<std::mutex> lock(mutex);
-    auto it = known->find(key);
-    if (it == known->end()) {
-      const MatmulProblem timed = sample(p);
-      const bool cheap = timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
-      const bool streams = p.batch.empty() && p.m == 1 && p.k >= kStreamDepth && kCandidates[kTile](p) != nullptr;
-      choice = streams ? kTile : cheap ? fastest_by_timing(timed, constant_b, key) : first_available(p, constant_b);
-      it = known->emplace(key, choice).first;
-    }
-    choice = it->second;
-  }
-  return choice == kNoCandidate ? nullptr : kCandidates[choice](p);
+  static auto* choices = new Choices;
+  const MatmulProblem timed = sample(p);
+  const bool streams = p.batch.empty() && p.m == 1 && p.k >= kStreamDepth && kCandidates[kTile](p) != nullptr;
+  const bool times = !streams && timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
+  const size_t choice = choices->get("matmul " + p.key() + (constant_b ? 'c' : 'v'), times, [&] {
+    return streams ? kTile : times ? fastest(timed, constant_b) : first_available(p, constant_b);
+  });
+  return choice >= kNoCandidate ? nullptr : kCandidates[choice](p);
 }
 
 }  // namespace torch_hpu::kernels

@@ -1,9 +1,6 @@
 // Convolutions and their backwards: a step runs the plan (layouts inside the primitive) that was fastest when it was timed on this machine.
 #include <ATen/Parallel.h>
 
-#include <mutex>
-#include <unordered_map>
-
 #include "csrc/kernels/onednn_plan.h"
 #include "csrc/kernels/rows.h"
 #include "csrc/kernels/timing.h"
@@ -42,12 +39,12 @@ std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
   return descs;
 }
 
-size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
+size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights, bool timed) {
   const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
   if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Layout::kChannelsLast) != nullptr) {
     return kChannelsLast;  // what oneDNN likes best: nothing to time
   }
-  if (c.flops() > kTimedFlops) {
+  if (!timed) {
     return 0;
   }
   std::vector<AlignedBytes> memory;
@@ -79,14 +76,9 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
 }
 
 size_t choose(const std::string& key, const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
-  static std::mutex mutex;  // also keeps timings apart
-  static auto* known = new std::unordered_map<std::string, size_t>;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto it = known->find(key);
-  if (it == known->end()) {
-    it = known->emplace(key, fastest(c, dtype, constant_weights)).first;
-  }
-  return it->second;
+  static auto* choices = new Choices;
+  const bool timed = c.flops() <= kTimedFlops;
+  return choices->get(key, timed, [&] { return fastest(c, dtype, constant_weights, timed); });
 }
 
 // The call without its buffers.
@@ -168,7 +160,7 @@ class ConvolutionStep final : public LibraryStep {
     }
     std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (may_pack_ && invocation.tags != nullptr) {
-      packed = packed_weight(WeightSource(call_.reads[1], invocation), packed_layout_, plan_->packed_bytes(),
+      packed = packed_weight(WeightSource(call_.reads[1], invocation), invocation.replay, packed_layout_, plan_->packed_bytes(),
                              [&](std::byte* to) { plan_->pack(second, to); });
     }
     plan_->run(addresses, packed.get());

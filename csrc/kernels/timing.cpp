@@ -1,5 +1,6 @@
 #include "csrc/kernels/timing.h"
 
+#include <ATen/Parallel.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -7,6 +8,9 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+
+#include "csrc/support/archive.h"
+#include "csrc/support/disk_cache.h"
 
 namespace torch_hpu::kernels {
 namespace {
@@ -57,6 +61,28 @@ double fastest_run(const std::function<void()>& run, int runs) {
     best = std::min(best, std::chrono::duration<double>(Clock::now() - t).count());
   }
   return best;
+}
+
+size_t Choices::get(const std::string& key, bool timed, const std::function<size_t()>& choose) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (const auto it = known_.find(key); it != known_.end()) {
+    return it->second;
+  }
+  size_t choice = 0;
+  const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
+  if (const auto kept = timed ? disk_cache::find("choice", kept_under) : std::nullopt) {
+    Reader r(*kept);
+    r(choice);
+  } else {
+    choice = choose();
+    if (timed) {
+      Writer w;
+      w(choice);
+      disk_cache::insert("choice", kept_under, w.take());
+    }
+  }
+  known_.emplace(key, choice);
+  return choice;
 }
 
 }  // namespace torch_hpu::kernels

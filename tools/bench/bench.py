@@ -1,8 +1,11 @@
-"""The device against PyTorch eager and torch.compile in one process: the same work, taking turns, minima compared."""
+"""The device against PyTorch eager, torch.compile and, where the packages onnx, onnxscript and onnxruntime are installed, ONNX Runtime, in one
+process: the same work, taking turns, minima compared."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -43,6 +46,29 @@ def on_hpu(function: Callable[..., torch.Tensor], arguments: list[torch.Tensor])
     return call
 
 
+def on_onnxruntime(module: torch.nn.Module, x: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """The module with bound buffers, as an engine; nothing where ONNX Runtime is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")):
+        print("ONNX Runtime: not installed")
+        return {}
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/module.onnx"
+        torch.onnx.export(module, (x,), path, dynamo=True, verbose=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    output = module(x)
+    binding = session.io_binding()
+    for bind, node, tensor in (
+        (binding.bind_input, session.get_inputs()[0], x),
+        (binding.bind_output, session.get_outputs()[0], output),
+    ):
+        bind(node.name, "cpu", 0, "float32", tuple(tensor.shape), tensor.data_ptr())
+    return {"onnxruntime": lambda: (session.run_with_iobinding(binding), x, output)}
+
+
 def measure(name: str, calls: int, rounds: int, engines: dict[str, Callable[[], object]]) -> None:
     best = dict.fromkeys(engines, float("inf"))
     ready = {}
@@ -77,8 +103,10 @@ def main() -> None:
         })  # fmt: skip
         net, x = mlp(), torch.randn(1, 64)
         compiled_net = torch.compile(mlp())
+        wrapped, on_device = torch.hpu.wrap_in_hpu_graph(mlp().to("hpu")), x.to("hpu")
         measure("6 x linear 64 + relu, batch 1", 300, rounds, {
-            "eager": lambda: net(x), "torch.compile": lambda: compiled_net(x), "hpu graph": on_hpu(mlp().to("hpu"), [x]),
+            "eager": lambda: net(x), "torch.compile": lambda: compiled_net(x), **on_onnxruntime(net, x),
+            "hpu graph": on_hpu(mlp().to("hpu"), [x]), "wrapped module": lambda: (wrapped(on_device), torch.hpu.synchronize()),
         })  # fmt: skip
 
 

@@ -1,0 +1,85 @@
+"""The first call of a wrapped network in a new process whose disk cache is warm, against its steady calls.
+
+``python tools/bench/first_call.py [NAME ...]``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def build(name: str):
+    """A network and its inputs, both on the CPU."""
+    import torch
+
+    torch.manual_seed(0)
+    if name == "bert":  # 6 layers of BERT-base's width
+        from transformers import BertConfig, BertModel
+
+        return BertModel(BertConfig(num_hidden_layers=6), add_pooling_layer=False), (torch.randint(0, 30522, (4, 128)),)
+    from diffusers import UNet2DConditionModel
+
+    net = UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(64, 128, 128),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=64,
+    )
+    return net, (torch.randn(2, 4, 32, 32), torch.tensor([7, 7]), torch.randn(2, 12, 64))
+
+
+def measure(name: str) -> dict[str, float]:
+    """Seconds of the first call, of a steady one, and what the first one compiled."""
+    import torch
+
+    import torch_hpu
+
+    torch_hpu.debug.set_option("tier", "compiled")
+    net, inputs = build(name)
+    net = torch.hpu.wrap_in_hpu_graph(net.eval().to("hpu"))
+    inputs = [x.to("hpu") for x in inputs]
+    torch.hpu.synchronize()
+
+    def call() -> float:
+        start = time.perf_counter()
+        net(*inputs)
+        torch.hpu.synchronize()
+        return time.perf_counter() - start
+
+    with torch.no_grad():
+        first = call()
+        compilations = torch_hpu.metrics.snapshot()["code_compilations"]
+        return {"first": first, "steady": min(call() for _ in range(8)), "code_compilations": compilations}
+
+
+def in_process(name: str, cache: str) -> dict[str, float]:
+    environment = {**os.environ, "TORCH_HPU_CACHE_DIR": cache}
+    done = subprocess.run([sys.executable, __file__, "--one", name], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(measure(sys.argv[2])))
+        return
+    for name in sys.argv[1:] or ["bert", "unet"]:
+        with tempfile.TemporaryDirectory() as cache:
+            os.chmod(cache, 0o700)
+            cold, warm = in_process(name, cache), min((in_process(name, cache) for _ in range(3)), key=lambda run: run["first"])
+        for state, run in (("cold", cold), ("warm", warm)):
+            print(
+                f"{name:6s} {state} cache: first call {run['first'] * 1e3:8.1f} ms, steady {run['steady'] * 1e3:8.1f} ms,"
+                f" ratio {run['first'] / run['steady']:.2f}, kernels compiled {run['code_compilations']:.0f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
