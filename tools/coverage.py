@@ -45,7 +45,9 @@ EXTERN: list[tuple[str, str]] = [
     ("parts of ops that are library calls as a whole", r"_cum(max|min)_helper|_logcumsumexp"),
     ("composite but for its out= form", r"mvlgamma"),
     ("torch's own tests", r"_test_.*|_foobar"),
-    ("not lowered yet", r"_?adaptive_(avg|max)_pool.*|(avg|max)_pool3d.*|max_unpool.*|(reflection|replication)_pad.*|_?upsample_.*|grid_sampler.*|im2col|col2im|unfold(_backward)?|native_channel_shuffle|channel_shuffle|diag_embed|trace|take|put|index_.*|_index_put_impl|scatter.*|masked_scatter|embedding_renorm|arange|eye|linspace|logspace|range|tri[lu]_indices|addbmm|addmv|_?slow_conv.*|_fused_adagrad|_amp_.*|(as_strided|diagonal)_scatter"),
+    ("names of ATen's own CPU convolutions; the device's come as `convolution`", r"_?slow_conv.*"),
+    ("composed of other ops; only the form with out= is a step", r"adaptive_avg_pool.*|max_unpool.*|addbmm|eye"),
+    ("changes in place the rows that the data names", r"embedding_renorm"),
     ("in-place shifts under the names of Python's operators", r"__i[lr]shift_*"),
     ("bookkeeping, nothing to compute", r"_efficientzerotensor|_fused_sdp_choice|_make_dep_token|_assert.*|_functional_assert.*|from_file|_local_scalar_dense|.*_copy"),
 ]  # fmt: skip
@@ -59,7 +61,7 @@ BREAKING: list[tuple[str, str]] = [
 # Lowered ops that run as a step of ATen's kernel in some cases.
 CASES = [
     "products and convolutions in half precisions where oneDNN has none (CPUs without AVX-512), convolutions in double",
-    "`_fused_adagrad_`, which the optimizer tests see as an extern step; the `put` of a gradient of `take`; copies of a buffer into itself (circular pads)",
+    "the `put` of a gradient of `take`; copies of a buffer into itself (circular pads)",
     "complex dtypes, float8 and unsigned integers wider than a byte; operands with the conjugate or negative bit set",
     "`isin` with more than 256 test elements (ATen sorts)",
     "the mean of a cross entropy with label smoothing and class weights: ATen's formula selects the targets that count (breaking)",

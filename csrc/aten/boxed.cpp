@@ -3,6 +3,7 @@
 #include <ATen/MemoryOverlap.h>
 
 #include "csrc/aten/custom_op.h"
+#include "csrc/aten/dtype_check.h"
 #include "csrc/aten/resize.h"
 #include "csrc/device/device.h"
 #include "csrc/ir/op_registry.h"
@@ -258,7 +259,8 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
                                                   [](const c10::Argument& r) { return r.alias_info() != nullptr; })
                                   : 0;
 
-  std::shared_ptr<const lazy::Metas> metas = lazy::infer(call);
+  std::shared_ptr<const lazy::Metas> metas =
+      lazy::infer(call, [&] { check_dtypes(op, c10::ArrayRef<c10::IValue>(stack->data() + begin, recorded_args_)); });
   if (metas == nullptr && mutating && !resizes && aliased == n_returns) {
     metas = std::make_shared<const lazy::Metas>();  // nothing fresh: there is nothing to learn
   }

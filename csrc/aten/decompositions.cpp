@@ -1,6 +1,7 @@
-// What ATen asks a backend for as one fused kernel: cells of recurrent networks, rrelu. Written in plain ops they are recorded like everything
+// What ATen asks a backend for as one fused kernel: cells of recurrent networks, rrelu, a sum of products. Written in plain ops they are recorded like everything
 // else, and fusing them is the compiler's work.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/leaky_relu.h>
@@ -32,6 +33,18 @@ at::Tensor defined_or_zeros(const std::optional<at::Tensor>& x, const at::Tensor
 }
 
 }  // namespace
+
+// beta * self + alpha * the sum over b of batch1[b, n, k] @ batch2[b, k, p]: one product whose inner dim runs over b and k.
+at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
+                  const at::Scalar& alpha) {
+  TORCH_CHECK(batch1.dim() == 3 && batch2.dim() == 3 && batch1.size(0) == batch2.size(0) && batch1.size(2) == batch2.size(1),
+              "[aten::addbmm] got batches of shape ", batch1.sizes(), " and ", batch2.sizes(), ", expected [b, n, k] and [b, k, p]");
+  return at::addmm(self, batch1.transpose(0, 1).flatten(1), batch2.flatten(0, 1), beta, alpha);
+}
+
+at::Tensor& addbmm_(at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta, const at::Scalar& alpha) {
+  return self.copy_(aten::addbmm(self, batch1, batch2, beta, alpha));
+}
 
 // gates [N, 4H] = input, forget, cell, output. Workspace: the activated gates, as the backward needs them.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,

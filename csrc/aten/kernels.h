@@ -89,6 +89,9 @@ at::Tensor& amp_update_scale_(at::Tensor& scale, at::Tensor& growth_tracker, con
                               double backoff_factor, int64_t growth_interval);
 
 // decompositions.cpp: ops that ATen implements on accelerators by fused kernels of their own
+at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
+                  const at::Scalar& alpha);
+at::Tensor& addbmm_(at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta, const at::Scalar& alpha);
 std::tuple<at::Tensor, at::Tensor, at::Tensor> fused_lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
                                                                const at::Tensor& cx, const std::optional<at::Tensor>& input_bias,
                                                                const std::optional<at::Tensor>& hidden_bias);

@@ -97,6 +97,8 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::linspace.out",
                                                      "aten::logspace.out",
                                                      "aten::eye.m_out",
+                                                     "aten::addbmm",
+                                                     "aten::addbmm_",
                                                      "aten::randperm.generator_out",
                                                      "aten::masked_scatter_",
                                                      "aten::masked_scatter",
@@ -198,6 +200,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("linspace.out", TORCH_FN(aten::linspace_out));
   m.impl("logspace.out", TORCH_FN(aten::logspace_out));
   m.impl("eye.m_out", TORCH_FN(aten::eye_out));
+  m.impl("addbmm", TORCH_FN(aten::addbmm));
+  m.impl("addbmm_", TORCH_FN(aten::addbmm_));
   m.impl("randperm.generator_out", TORCH_FN(aten::randperm_out));
   m.impl("masked_scatter_", TORCH_FN(aten::masked_scatter_));
   m.impl("masked_scatter", TORCH_FN(aten::masked_scatter));

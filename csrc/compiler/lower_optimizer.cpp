@@ -33,14 +33,14 @@ struct Parameter {
   void store(size_t arg, E value) const {
     b.store(window(arg), found_inf ? where(found_inf, load(arg), value) : value);
   }
-  // The gradient, unscaled in place when a gradient scaler asks for that.
-  E grad() const {
+  // The gradient of what is minimised, unscaled in place when a gradient scaler asks for that.
+  E grad(bool maximize) const {
     E g = load(1);
     if (scale) {
       g = g / scale;
       b.store(window(1), g);
     }
-    return g;
+    return maximize ? -g : g;
   }
   E number(size_t arg) const {  // a float, or a tensor (the learning rate)
     const ir::Arg& a = c.node.args[arg];
@@ -67,10 +67,7 @@ bool lower_fused_adam(LoweringContext& c) {
     const Parameter t(c, b, k, 13);
     const E lr = t.number(6), beta1 = t.number(7), beta2 = t.number(8), decay = t.number(9), eps = t.number(10);
     const E step = t.load(5);
-    E param = t.load(0), grad = t.grad();
-    if (maximize) {
-      grad = -grad;
-    }
+    E param = t.load(0), grad = t.grad(maximize);
     if (Decoupled) {
       param = param * (1.0 - lr * decay);
     } else {
@@ -107,11 +104,7 @@ bool lower_fused_sgd(LoweringContext& c) {
     const Parameter t(c, b, k, 10);
     const E decay = t.number(3), momentum = t.number(4), lr = t.number(5), dampening = t.number(6);
     const E param = t.load(0);
-    E grad = t.grad();
-    if (maximize) {
-      grad = -grad;
-    }
-    grad = grad + param * decay;
+    E grad = t.grad(maximize) + param * decay;
     if (has_momentum) {
       const E buffer = first ? grad : t.load(2) * momentum + grad * (1.0 - dampening);
       t.store(2, buffer);
@@ -122,6 +115,7 @@ bool lower_fused_sgd(LoweringContext& c) {
   }
   return true;
 }
+
 // (self, grads, state_sums, state_steps, *, lr, lr_decay, weight_decay, eps, maximize, grad_scale?, found_inf?)
 bool lower_fused_adagrad(LoweringContext& c) {
   if (!loopable(c)) {
@@ -134,11 +128,7 @@ bool lower_fused_adagrad(LoweringContext& c) {
     const Parameter t(c, b, k, 9);
     const E lr = t.number(4), lr_decay = t.number(5), decay = t.number(6), eps = t.number(7);
     const E param = t.load(0);
-    E grad = t.grad();
-    if (maximize) {
-      grad = -grad;
-    }
-    grad = grad + param * decay;
+    const E grad = t.grad(maximize) + param * decay;
     const E sum = t.load(2) + grad * grad;
     t.store(0, param - lr / (1.0 + (t.load(3) - 1) * lr_decay) * (grad / (sqrt(sum) + eps)));
     t.store(2, sum);
@@ -154,6 +144,7 @@ std::vector<LoweringRow> optimizer_lowerings() {
       {"_fused_adamw_", &lower_fused_adam<true>}, {"_fused_adamw_.tensor_lr", &lower_fused_adam<true>},
       {"_fused_adam_", &lower_fused_adam<false>}, {"_fused_adam_.tensor_lr", &lower_fused_adam<false>},
       {"_fused_sgd_", &lower_fused_sgd},          {"_fused_sgd_.tensor_lr", &lower_fused_sgd},
+      {"_fused_adagrad_", &lower_fused_adagrad},  {"_fused_adagrad_.tensor_lr", &lower_fused_adagrad},
   };
 }
 

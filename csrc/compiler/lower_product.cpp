@@ -110,8 +110,7 @@ bool lower_mv(LoweringContext& c) {  // (self, vec)
   return lower_product(c, {.b = as_column, .out = as_column});
 }
 bool lower_addmv(LoweringContext& c) {  // (self, mat, vec, beta, alpha)
-  return c.window(0).sizes.size() == 1 &&
-         lower_product(c, {.b = as_column, .out = as_column, .first = 1, .bias = 0, .beta = 3, .alpha = 4});
+  return lower_product(c, {.b = as_column, .out = as_column, .first = 1, .bias = 0, .beta = 3, .alpha = 4});
 }
 bool lower_dot(LoweringContext& c) {  // (self, tensor); also vdot
   return lower_product(c, {.a = as_row, .b = as_column, .out = [](Operand o) { return as_column(as_column(o)); }});

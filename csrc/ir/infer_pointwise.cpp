@@ -207,6 +207,8 @@ void power_of_number(InferContext& c) {
 }
 
 void masked_fill(InferContext& c) {
+  TORCH_CHECK(!c.is_tensor(2) || c.window(2).sizes.empty(), "[", c.op.name, "] got a value tensor with ", c.window(2).sizes.size(),
+              " dimensions, expected a 0-dim one");
   pointwise(c, Promote::kFirst, 0);
   const auto s = c10::contiguous_strides(c.returns[0].sizes);
   c.returns[0].strides.assign(s.begin(), s.end());

@@ -65,6 +65,18 @@ void mv(InferContext& c) {
   c.returns.push_back(contiguous(c.window(0).dtype, {c.window(0).sizes[0]}));
 }
 
+void addmv(InferContext& c) {  // (self, mat, vec, beta, alpha)
+  check_dims(c, 1, 2, "mat");
+  check_dims(c, 2, 1, "vec");
+  check_same_dtype(c, 1, 2);
+  const Window &bias = c.window(0), &a = c.window(1);
+  check_inner(c, a, c.window(2), a.sizes[1], c.window(2).sizes[0]);
+  const bool fits = bias.sizes.empty() || (bias.sizes.size() == 1 && (bias.sizes[0] == 1 || bias.sizes[0] == a.sizes[0]));
+  TORCH_CHECK(fits, "[", c.op.name, "] self of shape ", c10::IntArrayRef(bias.sizes), " cannot be broadcast to the result [", a.sizes[0],
+              "]");
+  c.returns.push_back(contiguous(a.dtype, {a.sizes[0]}));
+}
+
 void dot(InferContext& c) {
   check_dims(c, 0, 1, "self");
   check_dims(c, 1, 1, "tensor");

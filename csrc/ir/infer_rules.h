@@ -74,6 +74,7 @@ void bmm(InferContext& c);
 void addmm(InferContext& c);
 void baddbmm(InferContext& c);
 void mv(InferContext& c);
+void addmv(InferContext& c);
 void dot(InferContext& c);
 void attention(InferContext& c);
 void attention_backward(InferContext& c);

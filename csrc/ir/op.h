@@ -70,6 +70,9 @@ inline bool is_structure(const OpInfo& op, size_t i, const c10::IValue& value) {
 // The op table (op_table.cpp): every lowered and every library op has a row with an infer rule.
 c10::ArrayRef<OpRow> op_table();
 
+// Whether the op's rule is that of elementwise ops, which take tensors of any sizes.
+bool elementwise(const OpInfo& op);
+
 // The row of `name` ("add.Tensor"), or null.
 const OpRow* find_row(std::string_view name);
 

@@ -1,4 +1,6 @@
 // The op table. A row: name, class, rule, structural arguments (bit i: argument i), random, arguments where 1 is structure.
+#include <algorithm>
+
 #include "csrc/ir/infer_rules.h"
 #include "csrc/ir/op.h"
 
@@ -306,6 +308,7 @@ constexpr OpRow kRows[] = {
     {"addmm", Lib, rules::addmm},
     {"baddbmm", Lib, rules::baddbmm},
     {"mv", Lib, rules::mv},
+    {"addmv", Lib, rules::addmv},
     {"dot", Lib, rules::dot},
     {"convolution", Lib, rules::convolution},
     {"convolution_backward", Lib, rules::convolution_backward},
@@ -437,6 +440,22 @@ constexpr OpRow kRows[] = {
 
 c10::ArrayRef<OpRow> op_table() {
   return kRows;
+}
+
+bool elementwise(const OpInfo& op) {
+  constexpr InferRule rules[] = {common,
+                                 floats,
+                                 bools,
+                                 first,
+                                 common_scalar,
+                                 floats_scalar,
+                                 bools_scalar,
+                                 rules::rsub,
+                                 rules::divide_mode,
+                                 rules::power_of_number,
+                                 rules::pointwise<Promote::kSecondThird>,
+                                 rules::pointwise<Promote::kCommon, 6>};
+  return std::find(std::begin(rules), std::end(rules), op.infer) != std::end(rules);
 }
 
 }  // namespace torch_hpu::ir

@@ -37,7 +37,7 @@ void insert(const Call& call, uint64_t hash, std::shared_ptr<const Metas> metas)
 
 }  // namespace
 
-std::shared_ptr<const Metas> infer(const Call& call) {
+std::shared_ptr<const Metas> infer(const Call& call, c10::function_ref<void()> check) {
   const uint64_t hash = hash_words(call.words.data(), call.words.size());
   {
     Cache& c = cache();
@@ -55,6 +55,7 @@ std::shared_ptr<const Metas> infer(const Call& call) {
   auto metas = std::make_shared<Metas>();
   ir::InferContext context{*call.op, call.args, call.windows, call.list_items, call.scalars, *metas};
   call.op->infer(context);
+  check();
   insert(call, hash, metas);
   return metas;
 }

@@ -3,6 +3,9 @@ afterwards."""
 
 from __future__ import annotations
 
+import itertools
+import operator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -143,3 +146,51 @@ def test_operands_are_unharmed():
     with pytest.raises(RuntimeError):
         torch.add(x, 1, out=torch.empty(3))
     assert x.tolist() == [1, 1, 1] and x._version == 0
+
+
+def dtypes_refused_by(function, tensors: list[torch.Tensor], arity: int) -> list[tuple[torch.Tensor, ...]]:
+    """The combinations of ``tensors`` that the CPU's kernels do not take."""
+    refused = []
+    for arguments in itertools.product(tensors, repeat=arity):
+        try:
+            function(*(x.clone() for x in arguments))
+        except ERRORS:
+            refused.append(arguments)
+    return refused
+
+
+UNARY = """abs acos bitwise_not ceil digamma erf erfinv exp floor frac i0 isneginf lgamma log neg nn.functional.celu nn.functional.gelu
+nn.functional.hardswish nn.functional.leaky_relu nn.functional.logsigmoid nn.functional.mish nn.functional.silu nn.functional.softplus relu round
+rsqrt sigmoid sign sinc tanh trunc""".split()
+BINARY = """add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_xor copysign div eq floor_divide fmod gcd ge hypot igamma lcm logaddexp lt
+maximum mm nextafter nn.functional.mse_loss pow remainder sub xlogy""".split()
+
+
+@pytest.mark.parametrize("name", UNARY + BINARY)
+def test_dtypes_are_refused_at_the_call(name: str) -> None:
+    function = operator.attrgetter(name)(torch)
+    tensors = [torch.full((2, 2), 1).to(dtype) for dtype in (torch.float32, torch.int64, torch.bool, torch.complex64)]
+    for arguments in dtypes_refused_by(function, tensors, 2 if name in BINARY else 1):
+        on_device = [x.to("hpu") for x in arguments]
+        with pytest.raises(ERRORS):
+            function(*on_device)  # nothing is read: the call itself raises
+
+
+DTYPES = [
+    (lambda: ones(3) & ones(3), "bitwise_and.*not implemented for 'Float'.*got Float, Float"),
+    (lambda: long(3) << ones(3), "lshift.*not implemented for 'Float'"),
+    (lambda: torch.where(ones(3), ones(3), ones(3)), "where.*condition"),
+    (lambda: -ones(3, dtype=torch.bool), "neg.*bool"),
+    (lambda: torch.gcd(ones(3), ones(3)), "gcd.*not implemented for 'Float'"),
+    (lambda: long(3).uniform_(), "uniform.*not implemented for 'Long'"),
+    (lambda: ones(3).masked_fill(ones(3) > 0, ones(3)), "masked_fill.*0-dim"),
+    (lambda: F.gelu(long(3)), "gelu.*not implemented for 'Long'"),
+    (lambda: ones(2, 2, dtype=torch.bool) @ ones(2, 2, dtype=torch.bool), "mm.*not implemented for 'Bool'"),
+]
+
+
+@pytest.mark.parametrize("index", range(len(DTYPES)))
+def test_a_wrong_dtype_names_op_and_dtypes(index: int) -> None:
+    call, message = DTYPES[index]
+    with pytest.raises(ERRORS, match=message):
+        call()

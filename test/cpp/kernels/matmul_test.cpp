@@ -259,7 +259,8 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
 TEST(PackedWeights, AReplayPacksWhatIsNewAndNotWhatChanges) {
   int packs = 0;
   auto replay = [&](uint64_t version) {
-    return kernels::packed_weight(kernels::WeightSource({101, version}, 0), true, kernels::layout_id("replayed"), 100, [&](std::byte*) { ++packs; });
+    return kernels::packed_weight(kernels::WeightSource({101, version}, 0), true, kernels::layout_id("replayed"), 100,
+                                  [&](std::byte*) { ++packs; });
   };
   EXPECT_NE(replay(1), nullptr);
   EXPECT_EQ(replay(2), nullptr);
