@@ -1,6 +1,10 @@
 #include <ATen/EmptyTensor.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/i0.h>
+#include <ATen/ops/ones.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-
 #include <c10/util/strides.h>
 
 #include "csrc/aten/kernels.h"
@@ -62,6 +66,33 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
   const c10::ScalarType type = c10::dtype_or_default(dtype);
   at::detail::computeStorageNbytes(size, stride, c10::elementSize(type));
   return lazy::make_tensor(index_of(device), type, size, stride);
+}
+
+// i0(beta * sqrt(1 - x^2)) / i0(beta), x from -1 to 1. ATen's own asks for a kernel that fills memory; the other windows are composed of ops.
+at::Tensor kaiser_window_beta(int64_t length, bool periodic, double beta, std::optional<c10::ScalarType> dtype,
+                              std::optional<c10::Layout> layout, std::optional<c10::Device> device, std::optional<bool> pin_memory) {
+  check_options(layout, pin_memory);
+  const c10::ScalarType type = c10::dtype_or_default(dtype);
+  TORCH_CHECK(c10::isFloatingType(type), "[kaiser_window] got dtype ", type, ", expected a floating point dtype");
+  TORCH_CHECK(length >= 0, "[kaiser_window] got window_length ", length, ", expected 0 or more");
+  const auto options = at::TensorOptions(c10::Device(c10::DeviceType::PrivateUse1, index_of(device))).dtype(type);
+  if (length <= 1) {
+    return at::ones({length}, options);
+  }
+  const int64_t points = periodic ? length + 1 : length;
+  const at::Tensor x = at::arange(points, options) * (2.0 / static_cast<double>(points - 1)) - 1;
+  const at::Tensor window = at::i0(beta * (1 - x * x).clamp_min(0).sqrt()) / at::i0(at::full({}, beta, options));
+  return periodic ? window.narrow(0, 0, length) : window;
+}
+
+at::Tensor kaiser_window_periodic(int64_t length, bool periodic, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout> layout,
+                                  std::optional<c10::Device> device, std::optional<bool> pin_memory) {
+  return kaiser_window_beta(length, periodic, 12, dtype, layout, device, pin_memory);
+}
+
+at::Tensor kaiser_window(int64_t length, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout> layout,
+                         std::optional<c10::Device> device, std::optional<bool> pin_memory) {
+  return kaiser_window_periodic(length, true, dtype, layout, device, pin_memory);
 }
 
 }  // namespace torch_hpu::aten

@@ -97,6 +97,9 @@ const std::unordered_set<std::string>& own_kernels() {
                                                      "aten::linspace.out",
                                                      "aten::logspace.out",
                                                      "aten::eye.m_out",
+                                                     "aten::kaiser_window",
+                                                     "aten::kaiser_window.periodic",
+                                                     "aten::kaiser_window.beta",
                                                      "aten::addbmm",
                                                      "aten::addbmm_",
                                                      "aten::randperm.generator_out",
@@ -200,6 +203,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("linspace.out", TORCH_FN(aten::linspace_out));
   m.impl("logspace.out", TORCH_FN(aten::logspace_out));
   m.impl("eye.m_out", TORCH_FN(aten::eye_out));
+  m.impl("kaiser_window", TORCH_FN(aten::kaiser_window));
+  m.impl("kaiser_window.periodic", TORCH_FN(aten::kaiser_window_periodic));
+  m.impl("kaiser_window.beta", TORCH_FN(aten::kaiser_window_beta));
   m.impl("addbmm", TORCH_FN(aten::addbmm));
   m.impl("addbmm_", TORCH_FN(aten::addbmm_));
   m.impl("randperm.generator_out", TORCH_FN(aten::randperm_out));

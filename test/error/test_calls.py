@@ -159,11 +159,15 @@ def dtypes_refused_by(function, tensors: list[torch.Tensor], arity: int) -> list
     return refused
 
 
-UNARY = """abs acos bitwise_not ceil digamma erf erfinv exp floor frac i0 isneginf lgamma log neg nn.functional.celu nn.functional.gelu
-nn.functional.hardswish nn.functional.leaky_relu nn.functional.logsigmoid nn.functional.mish nn.functional.silu nn.functional.softplus relu round
-rsqrt sigmoid sign sinc tanh trunc""".split()
-BINARY = """add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_xor copysign div eq floor_divide fmod gcd ge hypot igamma lcm logaddexp lt
-maximum mm nextafter nn.functional.mse_loss pow remainder sub xlogy""".split()
+UNARY = [
+    "abs", "acos", "bitwise_not", "ceil", "digamma", "erf", "erfinv", "exp", "floor", "frac", "i0", "isneginf", "lgamma", "log", "neg",
+    "nn.functional.celu", "nn.functional.gelu", "nn.functional.hardswish", "nn.functional.leaky_relu", "nn.functional.logsigmoid",
+    "nn.functional.mish", "nn.functional.silu", "nn.functional.softplus", "relu", "round", "rsqrt", "sigmoid", "sign", "sinc", "tanh", "trunc",
+]  # fmt: skip
+BINARY = [
+    "add", "atan2", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_xor", "copysign", "div", "eq", "floor_divide", "fmod", "gcd", "ge",
+    "hypot", "igamma", "lcm", "logaddexp", "lt", "maximum", "mm", "nextafter", "nn.functional.mse_loss", "pow", "remainder", "sub", "xlogy",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UNARY + BINARY)

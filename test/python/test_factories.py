@@ -38,6 +38,12 @@ FACTORIES: dict[str, Callable[[str], torch.Tensor]] = {
     "new_full": lambda d: torch.ones(3, device=d).new_full((2, 2), 3),
     "tensor": lambda d: torch.tensor([[1, 2], [3, 4]], device=d),
     "window": lambda d: torch.hann_window(8, device=d),
+    "kaiser": lambda d: torch.kaiser_window(9, device=d),
+    "kaiser_beta": lambda d: torch.kaiser_window(16, periodic=False, beta=5.5, device=d, dtype=torch.float64),
+    "kaiser_one": lambda d: torch.kaiser_window(1, device=d),
+    "blackman": lambda d: torch.blackman_window(7, periodic=False, device=d),
+    "hamming": lambda d: torch.hamming_window(6, device=d),
+    "bartlett": lambda d: torch.bartlett_window(6, device=d),
     **{
         f"{name}_{rows}_{cols}_{offset}": lambda d, n=name, r=rows, c=cols, o=offset: getattr(torch, n)(r, c, o, device=d)
         for name in ("tril_indices", "triu_indices")
