@@ -61,7 +61,7 @@ BREAKING: list[tuple[str, str]] = [
 # Lowered ops that run as a step of ATen's kernel in some cases.
 CASES = [
     "products and convolutions in half precisions where oneDNN has none (CPUs without AVX-512), convolutions in double",
-    "the `put` of a gradient of `take`; copies of a buffer into itself (circular pads)",
+    "copies between overlapping parts of one buffer",
     "complex dtypes, float8 and unsigned integers wider than a byte; operands with the conjugate or negative bit set",
     "`isin` with more than 256 test elements (ATen sorts)",
     "the mean of a cross entropy with label smoothing and class weights: ATen's formula selects the targets that count (breaking)",

@@ -44,6 +44,9 @@ bool stores_are_safe(const Program& program, size_t first_item) {
     }
     for (const codegen::Store& s : loop.stores) {
       const codegen::Access& target = loop.accesses[s.access];
+      if (target.buffer >= program.graph->buffers.size()) {
+        continue;  // a temporary of the lowering
+      }
       for (size_t j = first_item; j < program.items.size(); ++j) {
         if (program.items[j].kind != Item::Kind::kLoop) {
           continue;

@@ -194,8 +194,10 @@ bool lower_put(LoweringContext& c) {  // (self, index, source, accumulate)
   }
   Operand& out = builder.call.writes[0];
   out = flat(builder, out, false);
-  if (!kernels::present(out)) {
-    return false;
+  if (!kernels::present(out)) {  // positions count in the order of the dims: in a dense copy
+    const Operand whole = builder.destination(0, c.window(0).dtype, [](const Operand&) { return false; });
+    builder.fill(builder.argument(0), whole);
+    out = flat(builder, whole, false);
   }
   builder.call.reads = {index, source, out};
   const ScatterOp op = c.node.args[3].value.toBool() ? ScatterOp::kAdd : ScatterOp::kSet;

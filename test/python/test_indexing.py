@@ -37,7 +37,7 @@ GATHERS = [
     *(Shaped(f"gather_{d}", lambda x, i, d=d: torch.gather(x, d, i), (s, index((4, 7), 7)), dtypes=MOVED) for d in (0, 1) for s in ((7, 8), [7, 8])),
     Shaped("gather_none", lambda x, i: torch.gather(x, 0, i), ((7, 8), index((0, 8), 7))),
     *(Shaped(f"take_along_{d}", lambda x, i, d=d: torch.take_along_dim(x, i, d), ((7, 8), index((7, 8), 7))) for d in (0, 1)),
-    *(Shaped("take", lambda x, i: x.take(i), (s, index((3, 4), 30, -30)), dtypes=MOVED, extern=True) for s in ((5, 6), [5, 6])),  # its gradient puts
+    *(Shaped("take", lambda x, i: x.take(i), (s, index((3, 4), 30, -30)), dtypes=MOVED) for s in ((5, 6), [5, 6])),
     Shaped("index_1", lambda x, i: x[i], ((7, 8), index((5,), 7, -7)), dtypes=SUMMED),
     Shaped("index_2", lambda x, i, j: x[i, j], ((7, 8), index((5,), 7), index((5,), 8)), dtypes=SUMMED),
     Shaped("index_broadcast", lambda x, i, j: x[i, j], ((7, 8, 3), index((5, 1), 7), index((4,), 8))),
@@ -110,7 +110,7 @@ PADDED = [
     *(Shaped(f"pad_{mode}_{n}d", lambda x, p=p, m=mode: F.pad(x, p, mode=m), (s,), dtypes=(*TRAINED, torch.float64))
       for mode in ("reflect", "replicate") for n, shapes in SHAPES.items() for s in shapes for p in PADS[n]),
     # ATen copies slices of the result into each other: copies within one buffer run as ATen's
-    *(Shaped(f"pad_circular_{n}d", lambda x, p=p: F.pad(x, p, mode="circular"), (s,), dtypes=(*TRAINED, torch.float64), extern=True)
+    *(Shaped(f"pad_circular_{n}d", lambda x, p=p: F.pad(x, p, mode="circular"), (s,), dtypes=(*TRAINED, torch.float64))
       for n, shapes in SHAPES.items() for s in shapes for p in PADS[n] if min(p) >= 0),
     *(Shaped(f"pad_constant_{n}d", lambda x, p=p: F.pad(x, p, value=1), (s,), dtypes=MOVED) for n, shapes in SHAPES.items() for s in shapes for p in PADS[n]),
 ]  # fmt: skip
