@@ -71,7 +71,14 @@ class GraphCache:
         self.graphs: collections.OrderedDict[Any, _Entry] = collections.OrderedDict()
         self.by_value: set[Any] = set()
 
-    def __call__(self, *args: Any, bypass_hpu_graphs: bool = False, **kwargs: Any) -> Any:
+    def __call__(
+        self,
+        *args: Any,
+        bypass_hpu_graphs: bool = False,
+        warmup_mode: bool = False,  # Gaudi's, which returns stale outputs then; here a warm-up call is a call
+        cache_tensors_list: list[torch.Tensor] | None = None,  # Gaudi's: tensors to keep alive; the graph needs nobody to
+        **kwargs: Any,
+    ) -> Any:
         if bypass_hpu_graphs or is_current_stream_capturing():  # within another capture it is part of that one
             return self.function(*args, **kwargs)
         tensors: list[torch.Tensor] = []
@@ -144,7 +151,8 @@ def wrap_in_hpu_graph(
     """Wraps a module (its ``forward``, in place) or a function: one graph per input signature, replayed from the second call on.
 
     Inference only: no autograd graph is built. Inputs are copied (and back, where the function writes them), results are fresh tensors.
-    Numbers that only feed arithmetic are arguments, all others part of the signature. ``bypass_hpu_graphs=True`` at a call runs the original.
+    Numbers that only feed arithmetic are arguments, all others part of the signature. ``bypass_hpu_graphs=True`` at a call runs the original;
+    Gaudi's ``warmup_mode`` and ``cache_tensors_list`` at a call are accepted and change nothing.
     ``clear_cache()`` drops all graphs; ``clear_inputs()`` has nothing to drop, since callers' tensors are never kept. ``max_graphs`` bounds
     the graphs (least recently used goes first). The other arguments are Gaudi's and change nothing here: replays are asynchronous, memory is
     planned over the whole graph, and views are part of the signature.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -145,3 +147,14 @@ def test_inputs_bound_by_reference():
         graph.replayV3([x])
     graph.clear_inputs()
     graph.reset()
+
+
+def test_call_arguments_of_gaudi_change_nothing():
+    net = torch.nn.Linear(4, 3)
+    wrapped = gaudi.wrap_in_hpu_graph(copy.deepcopy(net).to("hpu"))
+    with torch.no_grad():
+        for value in (1.0, 2.0, 3.0):
+            x = torch.full((2, 4), value)
+            expected = net(x)
+            for arguments in ({"warmup_mode": True}, {"cache_tensors_list": [x]}, {}):
+                torch.testing.assert_close(wrapped(x.to("hpu"), **arguments).cpu(), expected)
