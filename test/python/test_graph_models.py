@@ -46,7 +46,7 @@ def capture(step, kind: str):
 
 @pytest.mark.parametrize(
     ("name", "kind", "steps"),
-    [("bert", "replay", 200), ("bert", "execute", 200), ("bert", "accelerator", 200), ("unet", "replay", 30)],
+    [("bert", "replay", 200), ("bert", "execute", 200), ("bert", "accelerator", 200), ("unet", "replay", 200)],
 )
 def test_replays_equal_eager_steps(name: str, kind: str, steps: int, counters) -> None:
     if name == "unet":
