@@ -1,5 +1,5 @@
-// What ATen asks a backend for as one fused kernel: cells of recurrent networks, rrelu, a sum of products. Written in plain ops they are recorded like everything
-// else, and fusing them is the compiler's work.
+// What ATen asks a backend for as one fused kernel: cells of recurrent networks, rrelu, a sum of products. Written in plain ops they are recorded
+// like everything else, and fusing them is the compiler's work.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>

@@ -55,12 +55,11 @@ std::optional<torch::jit::Stack> single_elements(const ir::OpInfo& op, c10::Arra
 std::vector<int64_t> signature(const ir::OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   std::vector<int64_t> words{static_cast<int64_t>(op.id)};
   for (const c10::IValue& value : arguments) {
-    const bool tensor = value.isTensor() && value.toTensor().defined();
-    words.push_back(!tensor ? (value.isDouble() ? -2
-                               : value.isInt()  ? -3
-                               : value.isBool() ? -4
-                                                : -1)
-                            : static_cast<int64_t>(value.toTensor().scalar_type()) << 8 | value.toTensor().dim());
+    if (value.isTensor() && value.toTensor().defined()) {
+      words.push_back(static_cast<int64_t>(value.toTensor().scalar_type()) << 8 | value.toTensor().dim());
+    } else {
+      words.push_back(value.isDouble() ? -2 : value.isInt() ? -3 : value.isBool() ? -4 : -1);  // a number's kind promotes
+    }
   }
   return words;
 }

@@ -70,67 +70,9 @@ bool wants_boxed(const c10::OperatorHandle& op, const ir::OpInfo& info) {
   return true;
 }
 
-// Ops for which this file binds a kernel of its own.
-const std::unordered_set<std::string>& own_kernels() {
-  static const std::unordered_set<std::string> names{"aten::empty.memory_format",
-                                                     "aten::empty_strided",
-                                                     "aten::_copy_from",
-                                                     "aten::_copy_from_and_resize",
-                                                     "aten::_local_scalar_dense",
-                                                     "aten::as_strided",
-                                                     "aten::as_strided_",
-                                                     "aten::view",
-                                                     "aten::_reshape_alias",
-                                                     "aten::unfold",
-                                                     "aten::view_as_real",
-                                                     "aten::view_as_complex",
-                                                     "aten::resize_",
-                                                     "aten::set_.source_Storage",
-                                                     "aten::set_.source_Storage_storage_offset",
-                                                     "aten::set_.source_Tensor",
-                                                     "aten::set_",
-                                                     "aten::is_set_to",
-                                                     "aten::_has_compatible_shallow_copy_type",
-                                                     "aten::record_stream",
-                                                     "aten::arange.start_out",
-                                                     "aten::range.out",
-                                                     "aten::linspace.out",
-                                                     "aten::logspace.out",
-                                                     "aten::eye.m_out",
-                                                     "aten::kaiser_window",
-                                                     "aten::kaiser_window.periodic",
-                                                     "aten::kaiser_window.beta",
-                                                     "aten::addbmm",
-                                                     "aten::addbmm_",
-                                                     "aten::randperm.generator_out",
-                                                     "aten::masked_scatter_",
-                                                     "aten::masked_scatter",
-                                                     "aten::masked_scatter_backward",
-                                                     "aten::repeat_interleave.Tensor",
-                                                     "aten::trace",
-                                                     "aten::max_unpool2d",
-                                                     "aten::max_unpool3d",
-                                                     "aten::_embedding_bag",
-                                                     "aten::_embedding_bag_forward_only",
-                                                     "aten::_embedding_bag_backward",
-                                                     "aten::_embedding_bag_dense_backward",
-                                                     "aten::_embedding_bag_per_sample_weights_backward",
-                                                     "aten::grid_sampler_2d",
-                                                     "aten::grid_sampler_3d",
-                                                     "aten::grid_sampler_2d_backward",
-                                                     "aten::grid_sampler_3d_backward",
-                                                     "aten::_amp_foreach_non_finite_check_and_unscale_",
-                                                     "aten::_amp_update_scale_",
-                                                     "aten::_thnn_fused_lstm_cell",
-                                                     "aten::_thnn_fused_lstm_cell_backward_impl",
-                                                     "aten::_thnn_fused_gru_cell",
-                                                     "aten::_thnn_fused_gru_cell_backward",
-                                                     "aten::_fused_sdp_choice",
-                                                     "aten::_scaled_dot_product_fused_attention_overrideable",
-                                                     "aten::_native_multi_head_attention",
-                                                     "aten::_transformer_encoder_layer_fwd",
-                                                     "aten::rrelu_with_noise",
-                                                     "aten::rrelu_with_noise_"};
+// Ops for which this file binds a kernel of its own: filled while the kernels are bound.
+std::unordered_set<std::string>& own_kernels() {
+  static std::unordered_set<std::string> names;
   return names;
 }
 
@@ -178,65 +120,69 @@ std::map<std::string, std::string> torch_hpu::op_classes() {
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   using namespace torch_hpu;
   aten::install_hooks();
-  m.impl("empty.memory_format", TORCH_FN(aten::empty_memory_format));
-  m.impl("empty_strided", TORCH_FN(aten::empty_strided));
-  m.impl("_copy_from", TORCH_FN(aten::copy_from));
-  m.impl("_copy_from_and_resize", TORCH_FN(aten::copy_from_and_resize));
-  m.impl("_local_scalar_dense", TORCH_FN(aten::local_scalar_dense));
-  m.impl("as_strided", TORCH_FN(aten::as_strided));
-  m.impl("as_strided_", TORCH_FN(aten::as_strided_));
-  m.impl("view", TORCH_FN(aten::view));
-  m.impl("_reshape_alias", TORCH_FN(aten::reshape_alias));
-  m.impl("unfold", TORCH_FN(aten::unfold));
-  m.impl("view_as_real", TORCH_FN(aten::view_as_real));
-  m.impl("view_as_complex", TORCH_FN(aten::view_as_complex));
-  m.impl("resize_", TORCH_FN(aten::resize_));
-  m.impl("set_.source_Storage", TORCH_FN(aten::set_source_storage));
-  m.impl("set_.source_Storage_storage_offset", TORCH_FN(aten::set_source_storage_offset));
-  m.impl("set_.source_Tensor", TORCH_FN(aten::set_source_tensor));
-  m.impl("set_", TORCH_FN(aten::set_empty));
-  m.impl("is_set_to", TORCH_FN(aten::is_set_to));
-  m.impl("_has_compatible_shallow_copy_type", TORCH_FN(aten::has_compatible_shallow_copy_type));
-  m.impl("record_stream", TORCH_FN(aten::record_stream));
-  m.impl("arange.start_out", TORCH_FN(aten::arange_out));
-  m.impl("range.out", TORCH_FN(aten::range_out));
-  m.impl("linspace.out", TORCH_FN(aten::linspace_out));
-  m.impl("logspace.out", TORCH_FN(aten::logspace_out));
-  m.impl("eye.m_out", TORCH_FN(aten::eye_out));
-  m.impl("kaiser_window", TORCH_FN(aten::kaiser_window));
-  m.impl("kaiser_window.periodic", TORCH_FN(aten::kaiser_window_periodic));
-  m.impl("kaiser_window.beta", TORCH_FN(aten::kaiser_window_beta));
-  m.impl("addbmm", TORCH_FN(aten::addbmm));
-  m.impl("addbmm_", TORCH_FN(aten::addbmm_));
-  m.impl("randperm.generator_out", TORCH_FN(aten::randperm_out));
-  m.impl("masked_scatter_", TORCH_FN(aten::masked_scatter_));
-  m.impl("masked_scatter", TORCH_FN(aten::masked_scatter));
-  m.impl("masked_scatter_backward", TORCH_FN(aten::masked_scatter_backward));
-  m.impl("repeat_interleave.Tensor", TORCH_FN(aten::repeat_interleave));
-  m.impl("trace", TORCH_FN(aten::trace));
-  m.impl("max_unpool2d", TORCH_FN(aten::max_unpool2d));
-  m.impl("max_unpool3d", TORCH_FN(aten::max_unpool3d));
-  m.impl("_embedding_bag", TORCH_FN(aten::embedding_bag));
-  m.impl("_embedding_bag_forward_only", TORCH_FN(aten::embedding_bag));
-  m.impl("_embedding_bag_backward", TORCH_FN(aten::embedding_bag_backward));
-  m.impl("_embedding_bag_dense_backward", TORCH_FN(aten::embedding_bag_dense_backward));
-  m.impl("_embedding_bag_per_sample_weights_backward", TORCH_FN(aten::embedding_bag_per_sample_weights_backward));
-  m.impl("grid_sampler_2d", TORCH_FN(aten::grid_sampler_2d));
-  m.impl("grid_sampler_3d", TORCH_FN(aten::grid_sampler_3d));
-  m.impl("grid_sampler_2d_backward", TORCH_FN(aten::grid_sampler_backward));
-  m.impl("grid_sampler_3d_backward", TORCH_FN(aten::grid_sampler_backward));
-  m.impl("_amp_foreach_non_finite_check_and_unscale_", TORCH_FN(aten::amp_unscale_));
-  m.impl("_amp_update_scale_", TORCH_FN(aten::amp_update_scale_));
-  m.impl("_thnn_fused_lstm_cell", TORCH_FN(aten::fused_lstm_cell));
-  m.impl("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(aten::fused_lstm_cell_backward_impl));
-  m.impl("_thnn_fused_gru_cell", TORCH_FN(aten::fused_gru_cell));
-  m.impl("_thnn_fused_gru_cell_backward", TORCH_FN(aten::fused_gru_cell_backward));
-  m.impl("_fused_sdp_choice", TORCH_FN(aten::choose_attention));
-  m.impl("_scaled_dot_product_fused_attention_overrideable", TORCH_FN(aten::fused_attention));
-  m.impl("_native_multi_head_attention", TORCH_FN(aten::native_multi_head_attention));
-  m.impl("_transformer_encoder_layer_fwd", TORCH_FN(at::native::transformer_encoder_layer_forward));
-  m.impl("rrelu_with_noise", TORCH_FN(aten::rrelu_with_noise));
-  m.impl("rrelu_with_noise_", TORCH_FN(aten::rrelu_with_noise_));
+  const auto own = [&](const char* name, auto kernel) {
+    m.impl(name, kernel);
+    aten::own_kernels().insert(std::string("aten::") + name);
+  };
+  own("empty.memory_format", TORCH_FN(aten::empty_memory_format));
+  own("empty_strided", TORCH_FN(aten::empty_strided));
+  own("_copy_from", TORCH_FN(aten::copy_from));
+  own("_copy_from_and_resize", TORCH_FN(aten::copy_from_and_resize));
+  own("_local_scalar_dense", TORCH_FN(aten::local_scalar_dense));
+  own("as_strided", TORCH_FN(aten::as_strided));
+  own("as_strided_", TORCH_FN(aten::as_strided_));
+  own("view", TORCH_FN(aten::view));
+  own("_reshape_alias", TORCH_FN(aten::reshape_alias));
+  own("unfold", TORCH_FN(aten::unfold));
+  own("view_as_real", TORCH_FN(aten::view_as_real));
+  own("view_as_complex", TORCH_FN(aten::view_as_complex));
+  own("resize_", TORCH_FN(aten::resize_));
+  own("set_.source_Storage", TORCH_FN(aten::set_source_storage));
+  own("set_.source_Storage_storage_offset", TORCH_FN(aten::set_source_storage_offset));
+  own("set_.source_Tensor", TORCH_FN(aten::set_source_tensor));
+  own("set_", TORCH_FN(aten::set_empty));
+  own("is_set_to", TORCH_FN(aten::is_set_to));
+  own("_has_compatible_shallow_copy_type", TORCH_FN(aten::has_compatible_shallow_copy_type));
+  own("record_stream", TORCH_FN(aten::record_stream));
+  own("arange.start_out", TORCH_FN(aten::arange_out));
+  own("range.out", TORCH_FN(aten::range_out));
+  own("linspace.out", TORCH_FN(aten::linspace_out));
+  own("logspace.out", TORCH_FN(aten::logspace_out));
+  own("eye.m_out", TORCH_FN(aten::eye_out));
+  own("kaiser_window", TORCH_FN(aten::kaiser_window));
+  own("kaiser_window.periodic", TORCH_FN(aten::kaiser_window_periodic));
+  own("kaiser_window.beta", TORCH_FN(aten::kaiser_window_beta));
+  own("addbmm", TORCH_FN(aten::addbmm));
+  own("addbmm_", TORCH_FN(aten::addbmm_));
+  own("randperm.generator_out", TORCH_FN(aten::randperm_out));
+  own("masked_scatter_", TORCH_FN(aten::masked_scatter_));
+  own("masked_scatter", TORCH_FN(aten::masked_scatter));
+  own("masked_scatter_backward", TORCH_FN(aten::masked_scatter_backward));
+  own("repeat_interleave.Tensor", TORCH_FN(aten::repeat_interleave));
+  own("trace", TORCH_FN(aten::trace));
+  own("max_unpool2d", TORCH_FN(aten::max_unpool2d));
+  own("max_unpool3d", TORCH_FN(aten::max_unpool3d));
+  own("_embedding_bag", TORCH_FN(aten::embedding_bag));
+  own("_embedding_bag_forward_only", TORCH_FN(aten::embedding_bag));
+  own("_embedding_bag_backward", TORCH_FN(aten::embedding_bag_backward));
+  own("_embedding_bag_dense_backward", TORCH_FN(aten::embedding_bag_dense_backward));
+  own("_embedding_bag_per_sample_weights_backward", TORCH_FN(aten::embedding_bag_per_sample_weights_backward));
+  own("grid_sampler_2d", TORCH_FN(aten::grid_sampler_2d));
+  own("grid_sampler_3d", TORCH_FN(aten::grid_sampler_3d));
+  own("grid_sampler_2d_backward", TORCH_FN(aten::grid_sampler_backward));
+  own("grid_sampler_3d_backward", TORCH_FN(aten::grid_sampler_backward));
+  own("_amp_foreach_non_finite_check_and_unscale_", TORCH_FN(aten::amp_unscale_));
+  own("_amp_update_scale_", TORCH_FN(aten::amp_update_scale_));
+  own("_thnn_fused_lstm_cell", TORCH_FN(aten::fused_lstm_cell));
+  own("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(aten::fused_lstm_cell_backward_impl));
+  own("_thnn_fused_gru_cell", TORCH_FN(aten::fused_gru_cell));
+  own("_thnn_fused_gru_cell_backward", TORCH_FN(aten::fused_gru_cell_backward));
+  own("_fused_sdp_choice", TORCH_FN(aten::choose_attention));
+  own("_scaled_dot_product_fused_attention_overrideable", TORCH_FN(aten::fused_attention));
+  own("_native_multi_head_attention", TORCH_FN(aten::native_multi_head_attention));
+  own("_transformer_encoder_layer_fwd", TORCH_FN(at::native::transformer_encoder_layer_forward));
+  own("rrelu_with_noise", TORCH_FN(aten::rrelu_with_noise));
+  own("rrelu_with_noise_", TORCH_FN(aten::rrelu_with_noise_));
 
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {

@@ -30,6 +30,10 @@ ir::Relation windows_relation(const ir::Graph& graph, const Access& a, const Acc
 
 }  // namespace
 
+Access access_of(const kernels::Operand& o) {
+  return {o.buffer, o.dtype, o.offset, o.dynamic, o.strides};
+}
+
 bool same_origin(const ir::Graph& graph, const Access& a, const Access& b) {
   return a.buffer == b.buffer && a.dtype == b.dtype && a.offset == b.offset && windows_relation(graph, a, b) == ir::Relation::kEqual;
 }

@@ -6,6 +6,9 @@
 
 namespace torch_hpu::compiler {
 
+// A library call's operand as a loop would reach it.
+codegen::Access access_of(const kernels::Operand& operand);
+
 // Whether both accesses count from the same element of the same buffer, in every run of the recipe.
 bool same_origin(const ir::Graph& graph, const codegen::Access& a, const codegen::Access& b);
 

@@ -2,6 +2,7 @@
 
 #include <c10/util/strides.h>
 
+#include "csrc/compiler/access.h"
 #include "csrc/compiler/loop_builder.h"
 #include "csrc/kernels/step.h"
 
@@ -122,7 +123,7 @@ Item CallBuilder::copy(const Operand& from, const Operand& to, ir::ScalarId fact
   loop.sizes = to.sizes;
   loop.kept = static_cast<uint32_t>(to.sizes.size());
   auto access = [&](const Operand& o) {
-    codegen::Access a{o.buffer, o.dtype, o.offset, o.dynamic, o.strides};
+    codegen::Access a = access_of(o);
     for (size_t d = 0; d < a.strides.size(); ++d) {
       a.strides[d] = o.sizes[d] == 1 ? 0 : a.strides[d];
     }

@@ -26,7 +26,7 @@ struct Succession {
   ir::BufferId before, after;
 };
 
-// Fills placements, arena_bytes and donations: see plan_arena.
+// Fills placements, arena_bytes and donations: in the arena the largest buffers get their places first.
 void plan_memory(const std::vector<ir::Buffer>& buffers, const std::vector<Lifetime>& lifetimes, const std::vector<Succession>& in_place,
                  Recipe& recipe);
 

@@ -13,6 +13,16 @@ ir::BufferId Program::add_temporary(int64_t nbytes) {
   return static_cast<ir::BufferId>(buffers.size() - 1);
 }
 
+void Program::erase(const std::vector<bool>& marked) {
+  std::vector<Item> kept;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!marked[i]) {
+      kept.push_back(std::move(items[i]));
+    }
+  }
+  items = std::move(kept);
+}
+
 bool is_constant(const Program& program, ir::BufferId buffer) {
   return buffer < program.graph->buffers.size() && !program.buffers[buffer].written &&
          program.buffers[buffer].kind == ir::BufferKind::kInput;

@@ -29,6 +29,8 @@ struct Program {
 
   // A new temporary of `nbytes` bytes.
   ir::BufferId add_temporary(int64_t nbytes);
+  // Drops the items that are marked.
+  void erase(const std::vector<bool>& marked);
 };
 
 // Whether nobody in the program writes an input: a weight, as far as one can see.

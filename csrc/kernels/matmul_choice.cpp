@@ -1,6 +1,7 @@
 // Which kernel solves a product. Small problems are timed, once per shape and machine (the disk cache keeps what was found); for large ones
-// oneDNN is known to win on every machine measured, and timing them would cost more than it gains. A matrix times a vector is bound by memory, which
-// repeated timing would find in a cache: there the tile kernel is taken, which reads b in the order that memory likes and needs no packed copy.
+// oneDNN is known to win on every machine measured, and timing them would cost more than it gains. A matrix times a vector is bound by memory,
+// which repeated timing would find in a cache: there the tile kernel is taken, which reads b in the order that memory likes and needs no packed
+// copy.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -69,17 +70,6 @@ constexpr Candidate kCandidates[] = {
 };
 constexpr size_t kNoCandidate = std::size(kCandidates);
 
-constexpr size_t kTile = kNoCandidate - 1;
-
-size_t first_available(const MatmulProblem& p, bool constant_b) {
-  for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
-    if (kCandidates[i](p) != nullptr) {
-      return i;
-    }
-  }
-  return kNoCandidate;
-}
-
 size_t fastest(const MatmulProblem& p, bool constant_b) {
   Operands operands(p);
   size_t winner = kNoCandidate;
@@ -108,13 +98,22 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
 }  // namespace
 
 std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
-  static auto* choices = new Choices;
+  if (p.batch.empty() && p.m == 1 && p.k >= kStreamDepth) {
+    if (auto kernel = make_tile_matmul(p)) {
+      return kernel;
+    }
+  }
   const MatmulProblem timed = sample(p);
-  const bool streams = p.batch.empty() && p.m == 1 && p.k >= kStreamDepth && kCandidates[kTile](p) != nullptr;
-  const bool times = !streams && timed.flops() <= kTimedFlops && total_bytes(timed) <= kTimedBytes;
-  const size_t choice = choices->get("matmul " + p.key() + (constant_b ? 'c' : 'v'), times, [&] {
-    return streams ? kTile : times ? fastest(timed, constant_b) : first_available(p, constant_b);
-  });
+  if (timed.flops() > kTimedFlops || total_bytes(timed) > kTimedBytes) {
+    for (size_t i = constant_b ? 0 : 1; i < kNoCandidate; ++i) {
+      if (auto kernel = kCandidates[i](p)) {
+        return kernel;
+      }
+    }
+    return nullptr;
+  }
+  static auto* choices = new Choices;
+  const size_t choice = choices->get("matmul " + p.key() + (constant_b ? 'c' : 'v'), [&] { return fastest(timed, constant_b); });
   return choice >= kNoCandidate ? nullptr : kCandidates[choice](p);
 }
 

@@ -39,14 +39,7 @@ std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
   return descs;
 }
 
-size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights, bool timed) {
-  const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
-  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Layout::kChannelsLast) != nullptr) {
-    return kChannelsLast;  // what oneDNN likes best: nothing to time
-  }
-  if (!timed) {
-    return 0;
-  }
+size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
   std::vector<AlignedBytes> memory;
   c10::SmallVector<const void*, 8> addresses;
   for (const dnnl::memory::desc& d : descs_of(c)) {
@@ -76,9 +69,15 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
 }
 
 size_t choose(const std::string& key, const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
+  const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
+  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Layout::kChannelsLast) != nullptr) {
+    return kChannelsLast;  // what oneDNN likes best: nothing to time
+  }
+  if (c.flops() > kTimedFlops) {
+    return 0;
+  }
   static auto* choices = new Choices;
-  const bool timed = c.flops() <= kTimedFlops;
-  return choices->get(key, timed, [&] { return fastest(c, dtype, constant_weights, timed); });
+  return choices->get(key, [&] { return fastest(c, dtype, constant_weights); });
 }
 
 // The call without its buffers.

@@ -12,6 +12,17 @@ namespace {
 
 using simd::Vec;
 
+template <int W, int M, int N>
+HPU_INLINE void clear(typename Vec<W>::f32 (&sums)[M][N]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      sums[i][j] = typename Vec<W>::f32{};
+    }
+  }
+}
+
 // The last `lanes` columns of vector r end up in c; the others were stored before.
 template <int W>
 HPU_INLINE void store_columns(float* c, const typename Vec<W>::f32& acc, int64_t lanes, bool accumulate) {
@@ -36,13 +47,7 @@ HPU_INLINE void store_columns(float* c, const typename Vec<W>::f32& acc, int64_t
 template <typename T, int W, int MR, int NR>
 HPU_INLINE void rows_block(const Tile& t, int64_t m0, int64_t n0, int64_t lanes) {
   typename Vec<W>::f32 acc[MR][NR];
-#pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < NR; ++j) {
-      acc[i][j] = typename Vec<W>::f32{};
-    }
-  }
+  clear<W>(acc);
   const float* a = t.a + m0 * t.a_row;
   const T* b = static_cast<const T*>(t.b) + n0;
   for (int64_t k = 0; k < t.k; ++k, a += t.a_col, b += t.b_row) {
@@ -166,13 +171,7 @@ HPU_INLINE void by_rows(const Tile& t) {
 template <typename T, int W, int MR, int NR>  // NR: 4 or 1
 HPU_INLINE void dots_block(const Tile& t, int64_t m0, int64_t n0) {
   typename Vec<W>::f32 acc[MR][NR];
-#pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < NR; ++j) {
-      acc[i][j] = typename Vec<W>::f32{};
-    }
-  }
+  clear<W>(acc);
   const float* a = t.a + m0 * t.a_row;
   const T* b = static_cast<const T*>(t.b) + n0 * t.b_col;
   int64_t k = 0;
@@ -229,13 +228,7 @@ template <typename T, int W, int MR, int U>
 HPU_INLINE void dots_stream(const Tile& t) {
   for (int64_t n = 0; n < t.n; ++n) {
     typename Vec<W>::f32 acc[MR][U];
-#pragma GCC unroll 8
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-      for (int u = 0; u < U; ++u) {
-        acc[i][u] = typename Vec<W>::f32{};
-      }
-    }
+    clear<W>(acc);
     const T* b = static_cast<const T*>(t.b) + n * t.b_col;
     int64_t k = 0;
     for (; k + U * W <= t.k; k += U * W) {

@@ -63,23 +63,21 @@ double fastest_run(const std::function<void()>& run, int runs) {
   return best;
 }
 
-size_t Choices::get(const std::string& key, bool timed, const std::function<size_t()>& choose) {
+size_t Choices::get(const std::string& key, const std::function<size_t()>& time) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (const auto it = known_.find(key); it != known_.end()) {
     return it->second;
   }
   size_t choice = 0;
   const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
-  if (const auto kept = timed ? disk_cache::find("choice", kept_under) : std::nullopt) {
+  if (const auto kept = disk_cache::find("choice", kept_under)) {
     Reader r(*kept);
     r(choice);
   } else {
-    choice = choose();
-    if (timed) {
-      Writer w;
-      w(choice);
-      disk_cache::insert("choice", kept_under, w.take());
-    }
+    choice = time();
+    Writer w;
+    w(choice);
+    disk_cache::insert("choice", kept_under, w.take());
   }
   known_.emplace(key, choice);
   return choice;

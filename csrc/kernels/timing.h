@@ -18,12 +18,11 @@ AlignedBytes noise(size_t nbytes, c10::ScalarType dtype);
 // Seconds of the fastest of at least `runs` runs (more while a millisecond lasts, 50 at most), after one to warm up.
 double fastest_run(const std::function<void()>& run, int runs);
 
-// Choices among candidates, remembered by key for the process. Those that were timed are kept in the disk cache, too, for this machine and this
-// number of threads.
+// Choices made by timing candidates: remembered by key for the process, and in the disk cache for this machine and number of threads.
 class Choices {
  public:
-  // The number that choose() gives for the key; `timed`: whether it times candidates. One choice is made at a time, which keeps timings apart.
-  size_t get(const std::string& key, bool timed, const std::function<size_t()>& choose);
+  // The number that time() gives for the key. One choice is made at a time, which keeps timings apart.
+  size_t get(const std::string& key, const std::function<size_t()>& time);
 
  private:
   std::mutex mutex_;

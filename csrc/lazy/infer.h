@@ -13,7 +13,8 @@ namespace torch_hpu::lazy {
 using Metas = std::vector<ir::TensorMeta>;
 
 // The metas of the call's returns; null when the op has no rule and these arguments were not seen before (run it and learn()).
-// `check` looks at what is seen for the first time. Throws the user's error. The result lives as long as the process or until the cache is trimmed by the next call of this thread.
+// `check` looks at what a rule sees for the first time. Throws the user's error. The result lives as long as the process or until the cache is
+// trimmed by the next call of this thread.
 std::shared_ptr<const Metas> infer(const Call& call, c10::function_ref<void()> check = [] {});
 
 // Remembers what the call returned when it was run.

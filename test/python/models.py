@@ -154,6 +154,20 @@ def _unet() -> nn.Module:
     )
 
 
+def middle_unet() -> tuple[nn.Module, Inputs]:
+    """A UNet of 9 million parameters, large enough to measure memory and first calls with."""
+    from diffusers import UNet2DConditionModel
+
+    net = UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(64, 128, 128),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=64,
+    )
+    return net.eval(), {"sample": _noise(2, 4, 32, 32), "timestep": torch.tensor([7, 7]), "encoder_hidden_states": _noise(2, 12, 64)}
+
+
 def _autoencoder() -> nn.Module:
     from diffusers import AutoencoderKL
 

@@ -56,7 +56,7 @@ def replay_counts(net: nn.Module, x: torch.Tensor, counters) -> dict[str, int]:
         graph, x = torch.hpu.HPUGraph(), x.to("hpu")
         with torch.hpu.graph(graph):
             y = device(x)
-        for _ in range(3):  # plain weights, packing, packed
+        for _ in range(3):  # the first packs the weights
             counters()
             graph.replay()
             moved = counters()

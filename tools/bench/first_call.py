@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
 import time
 
+TESTS = pathlib.Path(__file__).resolve().parents[2] / "test" / "python"
+
 
 def build(name: str):
-    """A network and its inputs, both on the CPU."""
+    """A network and its keyword arguments, both on the CPU."""
     import torch
 
     torch.manual_seed(0)
     if name == "bert":  # 6 layers of BERT-base's width
         from transformers import BertConfig, BertModel
 
-        return BertModel(BertConfig(num_hidden_layers=6), add_pooling_layer=False), (torch.randint(0, 30522, (4, 128)),)
-    from diffusers import UNet2DConditionModel
+        return BertModel(BertConfig(num_hidden_layers=6), add_pooling_layer=False), {"input_ids": torch.randint(0, 30522, (4, 128))}
+    sys.path.insert(0, str(TESTS))
+    from models import middle_unet
 
-    net = UNet2DConditionModel(
-        sample_size=32,
-        block_out_channels=(64, 128, 128),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=64,
-    )
-    return net, (torch.randn(2, 4, 32, 32), torch.tensor([7, 7]), torch.randn(2, 12, 64))
+    return middle_unet()
 
 
 def measure(name: str) -> dict[str, float]:
@@ -43,12 +40,12 @@ def measure(name: str) -> dict[str, float]:
     torch_hpu.debug.set_option("tier", "compiled")
     net, inputs = build(name)
     net = torch.hpu.wrap_in_hpu_graph(net.eval().to("hpu"))
-    inputs = [x.to("hpu") for x in inputs]
+    inputs = {k: x.to("hpu") for k, x in inputs.items()}
     torch.hpu.synchronize()
 
     def call() -> float:
         start = time.perf_counter()
-        net(*inputs)
+        net(**inputs)
         torch.hpu.synchronize()
         return time.perf_counter() - start
 

@@ -24,10 +24,6 @@ using kernels::Operand;
 
 constexpr int64_t kSmallerOperand = 8;  // how many times smaller than the result an operand must be that is computed beforehand
 
-Access access_of(const Operand& o) {
-  return {o.buffer, o.dtype, o.offset, o.dynamic, o.strides};
-}
-
 // What a loop over the elements of `result` (read through `raw`) reaches through `access`, as an operand broadcastable to result.
 std::optional<Operand> operand_over(const Operand& result, const Loop& loop, const Access& raw, const Access& access) {
   const auto strides = strides_along(result.sizes, result.strides, loop.sizes, raw.strides, access.strides);

@@ -27,7 +27,7 @@ class Grouper {
     for (size_t i = 0; i < items.size(); ++i) {
       uses_.add(items[i], i);
     }
-    std::vector<bool> alive(items.size(), true);
+    std::vector<bool> joined(items.size(), false);
     for (size_t i = 0; i < items.size(); ++i) {
       if (items[i].kind != Item::Kind::kLoop) {
         continue;
@@ -41,7 +41,7 @@ class Grouper {
       const bool near = updates || (host && i - host->position <= kNear);
       if (host && near && uses_.can_move_up(items[i], i, host->position) && independent(uses, *host)) {
         join(*host, i);
-        alive[i] = false;
+        joined[i] = true;
       } else {
         host = Host{i, {}, {}};
       }
@@ -49,13 +49,7 @@ class Grouper {
         (u.writes ? host->writes : host->reads).insert(u.buffer);
       }
     }
-    std::vector<Item> kept;
-    for (size_t i = 0; i < items.size(); ++i) {
-      if (alive[i]) {
-        kept.push_back(std::move(items[i]));
-      }
-    }
-    items = std::move(kept);
+    program_.erase(joined);
   }
 
  private:

@@ -71,13 +71,7 @@ class Siblings {
         }
       }
     }
-    std::vector<Item> kept;
-    for (size_t i = 0; i < program_.items.size(); ++i) {
-      if (!merged_[i]) {
-        kept.push_back(std::move(program_.items[i]));
-      }
-    }
-    program_.items = std::move(kept);
+    program_.erase(merged_);
   }
 
  private:
@@ -93,8 +87,9 @@ class Siblings {
     }
     const Operand &weight = call.reads[1], &bias = call.reads[2], &out = call.writes[0];
     const ir::Buffer& buffer = program_.buffers[out.buffer];
-    const bool row = !kernels::present(bias) || (is_constant(program_, bias.buffer) && bias.dtype == out.dtype &&
-                                                 kernels::numel(bias) == columns(call) && (bias.strides.back() == 1 || columns(call) == 1));
+    const bool row =
+        !kernels::present(bias) || (is_constant(program_, bias.buffer) && bias.dtype == out.dtype &&
+                                    kernels::numel(bias) == columns(call) && !bias.sizes.empty() && bias.sizes.back() == columns(call));
     const bool whole = buffer.kind == ir::BufferKind::kLocal && !buffer.observable && out.offset == 0 &&
                        buffer.nbytes == kernels::numel(out) * static_cast<int64_t>(c10::elementSize(out.dtype)) &&
                        c10::IntArrayRef(out.strides) == c10::IntArrayRef(c10::contiguous_strides(out.sizes));
@@ -109,11 +104,10 @@ class Siblings {
 
   bool siblings(const LibraryCall& a, const LibraryCall& b) const {
     const Operand &x = a.reads[0], &y = b.reads[0];
-    const codegen::Access from_x{x.buffer, x.dtype, x.offset, x.dynamic, x.strides},
-        from_y{y.buffer, y.dtype, y.offset, y.dynamic, y.strides};
     const DimVector &p = a.writes[0].sizes, &q = b.writes[0].sizes;
-    return x.sizes == y.sizes && same_map(*program_.graph, from_x, from_y) && std::equal(p.begin(), p.end() - 1, q.begin(), q.end() - 1) &&
-           a.writes[0].dtype == b.writes[0].dtype && a.scalars.empty() == b.scalars.empty();
+    return x.sizes == y.sizes && same_map(*program_.graph, access_of(x), access_of(y)) &&
+           std::equal(p.begin(), p.end() - 1, q.begin(), q.end() - 1) && a.writes[0].dtype == b.writes[0].dtype &&
+           a.scalars.empty() == b.scalars.empty();
   }
 
   // Puts the product at positions[first] and those behind it that can run at its place into one call.

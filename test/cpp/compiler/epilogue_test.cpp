@@ -21,9 +21,6 @@ class Epilogue : public ::testing::Test {
   Epilogue() {
     at::manual_seed(11);
   }
-  Tensor linear(const Tensor& x, int64_t out, bool bias = true) {
-    return r.op("linear", {x, at::randn({out, x.size(-1)}) * 0.1, bias ? c10::IValue(at::randn({out})) : c10::IValue()});
-  }
   Tensor convolution(const Tensor& x, int64_t out, int64_t kernel, int64_t stride = 1) {
     const std::vector<int64_t> strides{stride, stride}, padding{kernel / 2, kernel / 2}, ones{1, 1}, zeros{0, 0};
     return r.op("convolution",
@@ -42,12 +39,12 @@ class Epilogue : public ::testing::Test {
 TEST_F(Epilogue, ActivationsAreDoneByTheProduct) {
   for (const char* name : {"relu", "silu", "sigmoid", "tanh"}) {
     r = Recorder();
-    r.observe(r.op(name, {linear(at::randn({5, 16}), 12)}));
+    r.observe(r.op(name, {r.linear(at::randn({5, 16}), 12)}));
     EXPECT_EQ(check(r), (Counts{0, 1, 0})) << name;
   }
   for (const char* approximation : {"none", "tanh"}) {
     r = Recorder();
-    r.observe(r.op("gelu", {linear(at::randn({96, 64}), 80), approximation}));
+    r.observe(r.op("gelu", {r.linear(at::randn({96, 64}), 80), approximation}));
     EXPECT_EQ(check(r), (Counts{0, 1, 0})) << approximation;
   }
 }
@@ -55,7 +52,7 @@ TEST_F(Epilogue, ActivationsAreDoneByTheProduct) {
 TEST_F(Epilogue, LayersOfAnMlpAreOneCallEach) {
   Tensor x = at::randn({3, 32});
   for (int i = 0; i < 6; ++i) {
-    x = r.op("relu", {linear(x, 32)});
+    x = r.op("relu", {r.linear(x, 32)});
   }
   r.observe(x);
   EXPECT_EQ(check(r), (Counts{0, 6, 0}));
@@ -63,7 +60,7 @@ TEST_F(Epilogue, LayersOfAnMlpAreOneCallEach) {
 
 TEST_F(Epilogue, BiasScaleAndResidualInAnyOrder) {
   const Tensor x = at::randn({2, 7, 24}), residual = at::randn({2, 7, 20});
-  const Tensor y = r.op("add.Tensor", {linear(x, 20, false), at::randn({20})});
+  const Tensor y = r.op("add.Tensor", {r.linear(x, 20, false), at::randn({20})});
   const Tensor z = r.op("sub.Tensor", {r.op("mul.Tensor", {y, at::randn({7, 1})}), at::randn({2, 1, 20})});
   r.observe(r.op("add.Tensor", {residual, r.op("sigmoid", {z})}));
   // One kernel negates the subtrahend.
@@ -71,12 +68,12 @@ TEST_F(Epilogue, BiasScaleAndResidualInAnyOrder) {
 }
 
 TEST_F(Epilogue, RunTimeScalarsBecomeOperands) {
-  r.observe(r.op("mul.Scalar", {linear(at::randn({6, 8}), 8), 0.125}));
+  r.observe(r.op("mul.Scalar", {r.linear(at::randn({6, 8}), 8), 0.125}));
   EXPECT_EQ(check(r), (Counts{1, 1, 0}));
 }
 
 TEST_F(Epilogue, GatedUnitIsTwoProducts) {
-  const Tensor x = at::randn({5, 16}), gate = r.op("silu", {linear(x, 24)}), up = linear(x, 24);
+  const Tensor x = at::randn({5, 16}), gate = r.op("silu", {r.linear(x, 24)}), up = r.linear(x, 24);
   r.observe(r.op("mul.Tensor", {gate, up}));
   EXPECT_EQ(check(r), (Counts{0, 2, 0}));
 }
@@ -100,14 +97,14 @@ TEST_F(Epilogue, DownsamplingBlock) {
 }
 
 TEST_F(Epilogue, ResultThatSomebodyElseNeedsStays) {
-  const Tensor y = linear(at::randn({6, 16}), 10);
+  const Tensor y = r.linear(at::randn({6, 16}), 10);
   r.observe(y);
   r.observe(r.op("relu", {y}));
   EXPECT_EQ(check(r), (Counts{1, 1, 0}));
 }
 
 TEST_F(Epilogue, InPlaceChangesOfTheResult) {
-  const Tensor y = linear(at::randn({6, 16}), 10);
+  const Tensor y = r.linear(at::randn({6, 16}), 10);
   r.into(y, "add.Tensor", {y, at::randn({10})});
   r.into(y, "relu", {y});
   r.observe(y);
@@ -116,14 +113,14 @@ TEST_F(Epilogue, InPlaceChangesOfTheResult) {
 
 TEST_F(Epilogue, AnInputOfTheProductIsNotOverwritten) {
   const Tensor x = at::randn({8, 8});
-  r.into(x, "relu", {linear(x, 8)});
+  r.into(x, "relu", {r.linear(x, 8)});
   check(r);  // values
 }
 
 TEST_F(Epilogue, APartOfTheResultIsNotTheResult) {
-  const Tensor y = linear(at::randn({6, 16}), 10);
+  const Tensor y = r.linear(at::randn({6, 16}), 10);
   r.observe(r.op("relu", {y.slice(1, 0, 5)}));
-  r.observe(r.op("tanh", {linear(at::randn({4, 16}), 6).t()}));
+  r.observe(r.op("tanh", {r.linear(at::randn({4, 16}), 6).t()}));
   EXPECT_EQ(check(r).library_calls, 2u);
 }
 

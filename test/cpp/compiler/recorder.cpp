@@ -1,6 +1,7 @@
 #include "test/cpp/compiler/recorder.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <gtest/gtest.h>
 
@@ -103,6 +104,10 @@ void Recorder::into(const at::Tensor& destination, const char* name, std::vector
   const at::Tensor value = run_on_cpu(name, args)[0];
   add_node(name, std::move(args), {destination});
   destination.copy_(value);
+}
+
+at::Tensor Recorder::linear(const at::Tensor& x, int64_t out, bool bias) {
+  return op("linear", {x, at::randn({out, x.size(-1)}) * 0.1, bias ? c10::IValue(at::randn({out})) : c10::IValue()});
 }
 
 void Recorder::observe(const at::Tensor& tensor) {

@@ -22,6 +22,8 @@ class Recorder {
   }
   // The same, stored into `destination` (a view of anything) as copy_ does.
   void into(const at::Tensor& destination, const char* name, std::vector<c10::IValue> args);
+  // A linear layer of `out` features with a random weight and bias of its own.
+  at::Tensor linear(const at::Tensor& x, int64_t out, bool bias = true);
   // The storage is read after the graph has run. Inputs always are.
   void observe(const at::Tensor& tensor);
   // The graph, once everything is recorded.

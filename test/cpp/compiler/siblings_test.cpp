@@ -19,9 +19,6 @@ class Siblings : public ::testing::Test {
   Siblings() {
     at::manual_seed(17);
   }
-  Tensor linear(const Tensor& x, int64_t out, bool bias = true) {
-    return r.op("linear", {x, at::randn({out, x.size(-1)}) * 0.1, bias ? c10::IValue(at::randn({out})) : c10::IValue()});
-  }
   // [L, 4 * E] -> [4, L, E]
   static Tensor heads(const Tensor& x) {
     return x.view({x.size(0), 4, x.size(1) / 4}).transpose(0, 1);
@@ -37,7 +34,7 @@ TEST_F(Siblings, QueryKeyAndValueAreOneCall) {
   for (bool bias : {true, false}) {
     r = Recorder();
     const Tensor x = at::randn({6, 16});
-    const Tensor q = heads(linear(x, 16, bias)), k = heads(linear(x, 16)), v = heads(linear(x, 16, bias));
+    const Tensor q = heads(r.linear(x, 16, bias)), k = heads(r.linear(x, 16)), v = heads(r.linear(x, 16, bias));
     r.observe(r.op("bmm", {r.op("bmm", {q, k.transpose(1, 2)}), v}));
     const Counts c = check(r);
     EXPECT_EQ(c.library_calls, 3U) << bias;  // one for the three, two of the attention
@@ -46,19 +43,19 @@ TEST_F(Siblings, QueryKeyAndValueAreOneCall) {
 
 TEST_F(Siblings, WidthsMayDiffer) {
   const Tensor x = at::randn({5, 16});
-  const Tensor a = linear(x, 24), b = linear(x, 8), c = linear(x, 8, false);  // 40 columns, of at most 64
+  const Tensor a = r.linear(x, 24), b = r.linear(x, 8), c = r.linear(x, 8, false);  // 40 columns, of at most 64
   r.observe(r.op("mul.Tensor", {joined(a.slice(1, 8, 16), b), r.op("exp", {c})}));
   EXPECT_EQ(check(r), (Counts{1, 1, 0}));
 }
 
 TEST_F(Siblings, NotWhenReadByIndex) {
-  const Tensor x = at::randn({5, 16}), a = linear(x, 8), b = linear(x, 8);
+  const Tensor x = at::randn({5, 16}), a = r.linear(x, 8), b = r.linear(x, 8);
   r.observe(joined(a, r.op("flip", {b, std::vector<int64_t>{1}})));
   EXPECT_EQ(check(r).library_calls, 2U);
 }
 
 TEST_F(Siblings, NotWhenSomebodyReadsTheResultAfterTheGraph) {
-  const Tensor x = at::randn({5, 16}), a = linear(x, 8), b = linear(x, 8);
+  const Tensor x = at::randn({5, 16}), a = r.linear(x, 8), b = r.linear(x, 8);
   r.observe(a);
   r.observe(joined(a, b));
   EXPECT_EQ(check(r).library_calls, 2U);
@@ -73,25 +70,33 @@ TEST_F(Siblings, NotWithWeightsThatTheGraphChanges) {
 }
 
 TEST_F(Siblings, NotOfDifferentOperands) {
-  const Tensor x = at::randn({5, 16}), a = linear(x, 8);
+  const Tensor x = at::randn({5, 16}), a = r.linear(x, 8);
   r.into(x, "exp", {x});
-  const Tensor b = linear(x, 8);
+  const Tensor b = r.linear(x, 8);
   r.observe(joined(a, b));
   EXPECT_EQ(check(r).library_calls, 2U);
 }
 
 TEST_F(Siblings, NotMoreThanTheOperandIsWorth) {
   const Tensor x = at::randn({5, 8});
-  Tensor sum = r.op("exp", {linear(x, 8)});
+  Tensor sum = r.op("exp", {r.linear(x, 8)});
   for (int i = 0; i < 5; ++i) {  // results may be four times as wide as x
-    sum = r.op("mul.Tensor", {sum, r.op("exp", {linear(x, 8)})});
+    sum = r.op("mul.Tensor", {sum, r.op("exp", {r.linear(x, 8)})});
   }
   r.observe(sum);
   EXPECT_EQ(check(r).library_calls, 2U);
 }
 
+TEST_F(Siblings, NotWithABiasPerRow) {
+  const Tensor x = at::randn({8, 16});
+  const auto product = [&] { return r.op("addmm", {at::randn({8, 1}), x, at::randn({16, 8}) * 0.1}); };
+  const Tensor a = product(), b = product();
+  r.observe(joined(a, b));
+  EXPECT_EQ(check(r).library_calls, 2U);
+}
+
 TEST_F(Siblings, NotWhenReadAcrossRows) {
-  const Tensor x = at::randn({4, 16}), a = linear(x, 6), b = linear(x, 6);
+  const Tensor x = at::randn({4, 16}), a = r.linear(x, 6), b = r.linear(x, 6);
   r.observe(joined(a.view({3, 8}), b.view({3, 8})));
   EXPECT_EQ(check(r).library_calls, 2U);
 }
