@@ -44,17 +44,25 @@ def _dtype(value: float) -> torch.dtype:
     return torch.int64 if type(value) is int else torch.float64
 
 
+def _detached(outputs: Any) -> Any:
+    """The same with tensors of its own: whoever else keeps one of the given ones shows by that."""
+    return rebuild(outputs, map(torch.Tensor.detach, tensors_of(outputs)).__next__)
+
+
 class _NotReplayable(Exception):
     pass
 
 
 @dataclasses.dataclass
 class _Entry:
-    inputs: _C.StaticInputs
+    call: _C.GraphCall
     numbers: _Numbers
     outputs: Any
-    graph: HPUGraph
     key: Any = None  # in its cache
+
+    def __call__(self, tensors: list[torch.Tensor], numbers: list[int | float]) -> Any:
+        self.numbers.load(numbers)
+        return rebuild(self.outputs, iter(self.call(tensors)).__next__)
 
 
 class GraphCache:
@@ -70,6 +78,7 @@ class GraphCache:
         self.extra_key = extra_key
         self.graphs: collections.OrderedDict[Any, _Entry] = collections.OrderedDict()
         self.by_value: set[Any] = set()
+        self.latest: _C.LatestCall | None = None  # finds the graph of the last call again without Python's help
 
     def __call__(
         self,
@@ -93,11 +102,8 @@ class GraphCache:
                 entry = self._make(key, args, kwargs, tensors, numbers)
             else:
                 self.graphs.move_to_end(entry.key)
-                entry.inputs.load(tensors)
-                entry.numbers.load(numbers)
-            entry.graph.replay()
-            entry.inputs.store(tensors, entry.graph)
-            return rebuild(entry.outputs, map(torch.clone, tensors_of(entry.outputs)).__next__)
+            self.latest = _C.LatestCall(entry.call, args, kwargs, entry.outputs, self.extra_key())
+            return entry(tensors, numbers)
 
     def _make(self, key: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor], numbers: list[int | float]) -> _Entry:
         entry = None
@@ -118,8 +124,8 @@ class GraphCache:
         captured = HPUGraph()
         call_args, call_kwargs = rebuild((args, kwargs), iter(inputs.tensors()).__next__)
         with graph(captured):
-            outputs = self.function(*call_args, **call_kwargs)
-        return _Entry(inputs, _Numbers([]), outputs, captured)
+            outputs = _detached(self.function(*call_args, **call_kwargs))
+        return _Entry(_C.GraphCall(captured, inputs, tensors_of(outputs)), _Numbers([]), outputs)
 
     def _capture(self, args: Any, kwargs: Any, tensors: list[torch.Tensor], values: list[int | float]) -> _Entry | None:
         """None when the function does more with its numbers than arithmetic on tensors of the device."""
@@ -129,13 +135,14 @@ class GraphCache:
         # Any error: it shows again, if it is the function's own, when the function is captured with the plain numbers.
         with contextlib.suppress(Exception):
             with graph(captured):
-                outputs = self.function(*call_args, **call_kwargs)
+                outputs = _detached(self.function(*call_args, **call_kwargs))
                 if any(o.dim() == 0 for o in tensors_of(outputs)):
                     raise _NotReplayable  # perhaps a number that would have been returned as a number
-            return _Entry(inputs, numbers, outputs, captured)
+            return _Entry(_C.GraphCall(captured, inputs, tensors_of(outputs)), numbers, outputs)
         return None
 
     def clear(self) -> None:
+        self.latest = None
         self.graphs.clear()
         self.by_value.clear()
 
@@ -177,6 +184,10 @@ def _named(function: Callable[..., Any], cache: GraphCache) -> Callable[..., Any
     # A function of its own: wraps() would write into the cache object.
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if (latest := cache.latest) is not None:
+            results = latest(args, kwargs, cache.extra_key())
+            if results is not NotImplemented:
+                return results
         return cache(*args, **kwargs)
 
     return wrapped

@@ -31,6 +31,7 @@ struct Run {
   std::vector<std::pair<ir::ScalarId, std::pair<int64_t, int64_t>>> draws;  // seed and offset of random nodes
   std::vector<BufferTag> tags;
   std::shared_ptr<const ArenaBlock> arena;
+  std::vector<Captured::Replacement> replacements;
 };
 
 lazy::Memory* memory_of(const at::Tensor& tensor) {
@@ -44,7 +45,7 @@ struct Captured::State {
   std::shared_ptr<const Recipe> recipe;
   device::PoolId pool;
   std::shared_ptr<PoolArena> arena;
-  std::vector<ir::BufferId> inputs;
+  std::vector<ir::BufferId> inputs, outputs;
   std::vector<bool> own;  // by BufferId: nobody else has to keep it alive
   // The arguments of a run. Runs of one graph never overlap, so they are kept from run to run.
   std::shared_ptr<const ArenaBlock> bound_arena;
@@ -119,7 +120,7 @@ void Captured::State::bind_memory() {
       inputs.push_back(b);
     } else if (!recipe->placements[b].in_arena) {
       memory(b).bind(pool);
-      buffers[b] = memory(b).data;
+      outputs.push_back(b);
     }
     // An input that nobody could see any more when the capture ended is the graph's own, as is the memory of its pool.
     own.push_back(!is_input(b) || !memory(b).observable.load() || memory(b).pool() == pool);
@@ -159,6 +160,16 @@ void Captured::State::execute(const Run& run) {
     }
     buffers[b] = memory(b).data;
   }
+  for (ir::BufferId b : outputs) {
+    buffers[b] = memory(b).data;
+  }
+  for (const Replacement& r : run.replacements) {
+    r.memory->bind();
+    if (!trace->defined_first[r.buffer]) {
+      lazy::throw_if_failed(*r.memory);
+    }
+    buffers[r.buffer] = r.memory->data + r.offset;
+  }
   std::optional<Span> span;
   if (C10_UNLIKELY(spans_enabled())) {
     span.emplace("graph " + hex8(recipe->id), hex8(recipe->id));
@@ -172,8 +183,9 @@ void Captured::State::execute(const Run& run) {
   }
 }
 
-void Captured::replay(c10::Stream stream) {
+void Captured::replay(c10::Stream stream, std::vector<Replacement> replacements) {
   State& s = *state_;
+  TORCH_CHECK(!lazy::capturing(stream), "[HPUGraph] replay: the current stream is being captured; graphs cannot be nested");
   s.check_inputs();
   count(Counter::kGraphReplays);
   Run run;
@@ -193,8 +205,7 @@ void Captured::replay(c10::Stream stream) {
         run.waits.emplace_back(other, other_ticket);
       }
     };
-    for (ir::BufferId b = 0; b < s.trace->memories.size(); ++b) {
-      lazy::Memory& memory = s.memory(b);
+    const auto enter = [&](lazy::Memory& memory, ir::BufferId b) {
       if (memory.trace != nullptr) {  // another stream has recorded work on it
         lazy::flush_locked(lock, memory.trace->stream, "replay", /*wake=*/true);
       }
@@ -202,10 +213,22 @@ void Captured::replay(c10::Stream stream) {
       if (s.trace->graph.buffers[b].written) {
         memory.version.fetch_add(1, std::memory_order_relaxed);
       }
+    };
+    for (ir::BufferId b = 0; b < s.trace->memories.size(); ++b) {
+      enter(s.memory(b), b);
+    }
+    for (const Replacement& r : replacements) {
+      enter(*r.memory, r.buffer);
     }
     wait_for(s.queue, s.ticket);
     wait_for(s.arena->queue, s.arena->ticket);
     s.trace->tag(run.tags);
+    c10::SmallVector<lazy::Memory*, 8> replacing;
+    for (const Replacement& r : replacements) {
+      run.tags[r.buffer] = r.offset == 0 ? lazy::tag_of(*r.memory) : BufferTag{};  // a tag stands for the bytes from the first one on
+      replacing.push_back(r.memory.get());
+    }
+    run.replacements = std::move(replacements);
     runs_here = run.waits.empty() && queue.idle() && s.last_duration.load(std::memory_order_relaxed) < kInline;
     ticket = queue.enqueue(
         [state = state_, stream, run = std::move(run), profiler = ProfilerState()] {
@@ -223,15 +246,26 @@ void Captured::replay(c10::Stream stream) {
                 written.push_back(&state->memory(b));
               }
             }
+            for (const Replacement& r : run.replacements) {
+              if (state->trace->graph.buffers[r.buffer].written) {
+                written.push_back(r.memory.get());
+              }
+            }
             lazy::keep_failure(stream, written, std::current_exception());
           }
           state->last_duration.store(Clock::now() - start, std::memory_order_relaxed);
         },
         /*wake=*/!runs_here);
+    const auto leave = [&](lazy::Memory& memory) {
+      memory.queue = &queue;
+      memory.last_use = ticket;
+      memory.produced = true;
+    };
     for (const lazy::MemoryPtr& memory : s.trace->memories) {
-      memory->queue = &queue;
-      memory->last_use = ticket;
-      memory->produced = true;
+      leave(*memory);
+    }
+    for (lazy::Memory* memory : replacing) {
+      leave(*memory);
     }
     s.queue = s.arena->queue = &queue;
     s.ticket = s.arena->ticket = ticket;
@@ -266,11 +300,18 @@ void Captured::rebind(const at::Tensor& captured, const at::Tensor& replacement)
   s.trace->memories[b] = lazy::MemoryPtr::reclaim_copy(to);
 }
 
-size_t Captured::index_of(const at::Tensor& tensor) const {
+size_t Captured::index_of(const lazy::Memory& memory) const {
   const auto& memories = trace().memories;
-  const lazy::Memory* memory = memory_of(tensor);
-  return static_cast<size_t>(std::find_if(memories.begin(), memories.end(), [&](const lazy::MemoryPtr& m) { return m.get() == memory; }) -
+  return static_cast<size_t>(std::find_if(memories.begin(), memories.end(), [&](const lazy::MemoryPtr& m) { return m.get() == &memory; }) -
                              memories.begin());
+}
+
+size_t Captured::index_of(const at::Tensor& tensor) const {
+  return index_of(*memory_of(tensor));
+}
+
+bool Captured::holds(const lazy::Memory& memory) const {
+  return index_of(memory) < trace().memories.size();
 }
 
 const ir::Buffer* Captured::buffer_of(const at::Tensor& tensor) const {

@@ -20,14 +20,25 @@ class Captured {
   Captured(std::unique_ptr<lazy::Trace> trace, device::PoolId pool);
   ~Captured();  // waits for queued runs
 
-  // Puts one run into the queue of `stream`, after everything recorded there.
-  void replay(c10::Stream stream);
+  // What one run reads or writes in the place of a captured buffer: `memory` from byte `offset` on, with the layout of the captured one.
+  struct Replacement {
+    ir::BufferId buffer;
+    lazy::MemoryPtr memory;
+    int64_t offset = 0;
+  };
+
+  // Puts one run into the queue of `stream`, after everything recorded there. Somebody else keeps the replacements alive during the call.
+  void replay(c10::Stream stream, std::vector<Replacement> replacements = {});
 
   // From now on `replacement` stands for the input `captured`: same dtype, sizes, strides and offset.
   void rebind(const at::Tensor& captured, const at::Tensor& replacement);
 
   // The buffer that stands for the tensor's storage; null when the graph does not use it.
   const ir::Buffer* buffer_of(const at::Tensor& tensor) const;
+  size_t index_of(const at::Tensor& tensor) const;  // its BufferId; the number of buffers when there is none
+
+  // Whether a run uses the memory, unless it is replaced.
+  bool holds(const lazy::Memory& memory) const;
 
   // From now on runs measure their steps.
   void measure();
@@ -50,7 +61,7 @@ class Captured {
   std::map<std::string, int64_t> statistics() const;
 
  private:
-  size_t index_of(const at::Tensor& tensor) const;  // its buffer; one past the last when it has none
+  size_t index_of(const lazy::Memory& memory) const;
 
   struct State;  // shared with queued runs
   std::shared_ptr<State> state_;

@@ -1,5 +1,7 @@
 #include <torch_hpu/graphed.h>
 
+#include <torch_hpu/graph_call.h>
+
 #include <ATen/ops/clone.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/StreamGuard.h>
@@ -23,13 +25,20 @@ std::vector<at::Tensor> capture(HPUGraph& graph, const std::vector<at::Tensor>& 
   return body(inputs);
 }
 
-std::vector<at::Tensor> fresh(const std::vector<at::Tensor>& tensors) {
-  const c10::AutoGradMode no_grad(false);
-  std::vector<at::Tensor> copies;
-  for (const at::Tensor& t : tensors) {
-    copies.push_back(t.defined() ? t.detach().clone() : t);
+// Without what autograd keeps for them.
+void detach(std::vector<at::Tensor>& tensors) {
+  for (at::Tensor& t : tensors) {
+    t = t.defined() ? t.detach() : t;
   }
-  return copies;
+}
+
+std::vector<at::Tensor> fresh(std::vector<at::Tensor> tensors) {
+  const c10::AutoGradMode no_grad(false);
+  detach(tensors);
+  for (at::Tensor& t : tensors) {
+    t = t.defined() ? t.clone() : t;
+  }
+  return tensors;
 }
 
 void check_inputs(const std::vector<at::Tensor>& inputs, const char* what) {
@@ -43,9 +52,8 @@ void check_inputs(const std::vector<at::Tensor>& inputs, const char* what) {
 
 struct GraphCache::Entry {
   std::vector<int64_t> signature;
-  StaticInputs inputs;
-  std::vector<at::Tensor> outputs;
   std::unique_ptr<HPUGraph> graph;
+  GraphCall call;
 };
 
 GraphCache::GraphCache(size_t max_graphs) : max_graphs_(std::max<size_t>(1, max_graphs)) {}
@@ -60,20 +68,19 @@ std::vector<at::Tensor> GraphCache::run(const std::vector<at::Tensor>& inputs, c
   signature.insert(signature.end(), structure.begin(), structure.end());
   const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.signature == signature; });
   if (it == entries_.end()) {
-    Entry entry{std::move(signature), StaticInputs(inputs), {}, std::make_unique<HPUGraph>()};
-    entry.outputs = capture(*entry.graph, entry.inputs.tensors(), body);
-    entries_.push_front(std::move(entry));
+    auto graph = std::make_unique<HPUGraph>();
+    StaticInputs stand_ins(inputs);
+    std::vector<at::Tensor> results = capture(*graph, stand_ins.tensors(), body);
+    detach(results);
+    GraphCall call(*graph, std::move(stand_ins), std::move(results));
+    entries_.push_front({std::move(signature), std::move(graph), std::move(call)});
     if (entries_.size() > max_graphs_) {
       entries_.pop_back();
     }
   } else {
     entries_.splice(entries_.begin(), entries_, it);
-    it->inputs.load(inputs);
   }
-  Entry& entry = entries_.front();
-  entry.graph->replay();
-  entry.inputs.store(inputs, *entry.graph);
-  return fresh(entry.outputs);
+  return entries_.front().call(inputs);
 }
 
 size_t GraphCache::size() const {
@@ -88,9 +95,8 @@ struct GraphedStep::State {
   Body body;
   int calls = 0;
   std::vector<int64_t> signature;
-  std::unique_ptr<StaticInputs> inputs;
   std::unique_ptr<HPUGraph> graph;
-  std::vector<at::Tensor> outputs;
+  std::unique_ptr<GraphCall> call;
 };
 
 GraphedStep::GraphedStep(Body body) : state_(std::make_unique<State>()) {
@@ -110,27 +116,24 @@ std::vector<at::Tensor> GraphedStep::operator()(const std::vector<at::Tensor>& i
     ++s.calls;
     return fresh(s.body(inputs));
   }
-  if (s.inputs == nullptr) {
-    s.inputs = std::make_unique<StaticInputs>(inputs);
-    s.signature = StaticInputs::signature(inputs);
-  } else {
-    TORCH_CHECK(StaticInputs::signature(inputs) == s.signature,
-                "[make_graphed_step] the inputs' shapes, dtypes or strides are not those of the capture; make one step per signature");
-    s.inputs->load(inputs);
-  }
+  std::vector<int64_t> signature = StaticInputs::signature(inputs);
+  TORCH_CHECK(s.graph == nullptr || signature == s.signature,
+              "[make_graphed_step] the inputs' shapes, dtypes or strides are not those of the capture; make one step per signature");
   if (!replays()) {
     // The step's work on the host (counting steps, reading rates) is done once per step by the body, so each capture stands for one step.
     auto graph = std::make_unique<HPUGraph>();
-    s.outputs = capture(*graph, s.inputs->tensors(), s.body);
+    StaticInputs stand_ins(inputs);
+    std::vector<at::Tensor> results = capture(*graph, stand_ins.tensors(), s.body);
     const std::string difference = s.graph != nullptr ? s.graph->difference(*graph) : "";
     TORCH_CHECK(difference.empty(), "[make_graphed_step] the step changes from call to call, and a replay would freeze it: ", difference,
                 ". Keep what changes in tensors on hpu, and optimizers to those that do not count on the host.");
+    s.signature = std::move(signature);
+    detach(results);
+    s.call = std::make_unique<GraphCall>(*graph, std::move(stand_ins), std::move(results));
     s.graph = std::move(graph);
     ++s.calls;
   }
-  s.graph->replay();
-  s.inputs->store(inputs, *s.graph);
-  return fresh(s.outputs);
+  return (*s.call)(inputs);
 }
 
 GraphedStep make_graphed_step(GraphedStep::Body body) {

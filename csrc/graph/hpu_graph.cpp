@@ -87,15 +87,13 @@ void HPUGraph::reset() {
   release_pool();
 }
 
-const graph::Captured& HPUGraph::checked(const char* what) const {
+graph::Captured& HPUGraph::checked(const char* what) const {
   TORCH_CHECK(captured_ != nullptr, "[HPUGraph] ", what, ": nothing is captured; capture the graph first");
   return *captured_;
 }
 
 void HPUGraph::replay() {
-  checked("replay");
-  TORCH_CHECK(!is_current_stream_capturing(), "[HPUGraph] replay: the current stream is being captured; graphs cannot be nested");
-  captured_->replay(this_stream());
+  checked("replay").replay(this_stream());
 }
 
 void HPUGraph::rebind(const at::Tensor& captured, const at::Tensor& replacement) {

@@ -72,6 +72,10 @@ StaticInputs::StaticInputs(const std::vector<at::Tensor>& given) : tensors_(give
   load(given);
 }
 
+bool StaticInputs::has_own_storage(size_t index) const {
+  return std::find(own_.begin(), own_.end(), index) != own_.end();
+}
+
 void StaticInputs::load(const std::vector<at::Tensor>& given) const {
   const c10::AutoGradMode no_grad(false);
   for (size_t i : own_) {

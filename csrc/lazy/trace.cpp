@@ -43,10 +43,13 @@ void Trace::set_observability() {
 void Trace::tag(std::vector<BufferTag>& tags) const {
   tags.resize(memories.size());
   for (size_t b = 0; b < memories.size(); ++b) {
-    const Memory& memory = *memories[b];
-    tags[b] =
-        memory.escaped.load(std::memory_order_relaxed) ? BufferTag{} : BufferTag{memory.id, memory.version.load(std::memory_order_relaxed)};
+    tags[b] = tag_of(*memories[b]);
   }
+}
+
+BufferTag tag_of(const Memory& memory) {
+  return memory.escaped.load(std::memory_order_relaxed) ? BufferTag{}
+                                                        : BufferTag{memory.id, memory.version.load(std::memory_order_relaxed)};
 }
 
 void Trace::finish_key() {

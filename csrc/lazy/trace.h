@@ -59,9 +59,12 @@ struct Trace {
   // Words that depend on the whole trace: buffers, and how the windows of written inputs lie to each other.
   void finish_key();
   void set_observability();  // snapshot of which local buffers anybody can still read
-  // Which bytes every buffer will hold when what is recorded so far has run; empty tags for escaped memories. The recording lock is held: a
-  // later moment would see the versions of writes that are recorded behind this trace.
+  // Which bytes every buffer will hold when what is recorded so far has run, see tag_of().
   void tag(std::vector<BufferTag>& tags) const;
 };
+
+// Which bytes a memory will hold when what is recorded so far has run; an empty tag for an escaped one. The recording lock is held: a later
+// moment would see the versions of writes that are recorded behind.
+BufferTag tag_of(const Memory& memory);
 
 }  // namespace torch_hpu::lazy

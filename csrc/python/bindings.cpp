@@ -5,6 +5,7 @@
 #include <torch_hpu/binding.h>
 #include <torch_hpu/compile_cache.h>
 #include <torch_hpu/device.h>
+#include <torch_hpu/graph_call.h>
 #include <torch_hpu/hpu_graph.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/memory.h>
@@ -16,6 +17,7 @@
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include "csrc/python/latest_call.h"
 #include "csrc/python/place.h"
 
 namespace py = pybind11;
@@ -108,7 +110,11 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   py::class_<StaticInputs>(m, "StaticInputs")
       .def(py::init<const std::vector<at::Tensor>&>())
       .def("tensors", &StaticInputs::tensors)
-      .def("load", &StaticInputs::load)
-      .def("store", &StaticInputs::store)
       .def_static("signature", &StaticInputs::signature);
+  py::class_<GraphCall>(m, "GraphCall")
+      .def(py::init<HPUGraph&, StaticInputs, std::vector<at::Tensor>>(), py::keep_alive<1, 2>())
+      .def("__call__", &GraphCall::operator());
+  py::class_<python::LatestCall>(m, "LatestCall")
+      .def(py::init<py::object, const py::tuple&, const py::dict&, const py::object&, py::object>())
+      .def("__call__", &python::LatestCall::operator());
 }

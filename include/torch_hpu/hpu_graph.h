@@ -82,7 +82,8 @@ class TORCH_HPU_API HPUGraph {
   std::string difference(const HPUGraph& other) const;
 
  private:
-  const graph::Captured& checked(const char* what) const;
+  friend class GraphCall;
+  graph::Captured& checked(const char* what) const;
   void release_pool() noexcept;
 
   std::unique_ptr<lazy::CaptureSession> session_;  // while capturing

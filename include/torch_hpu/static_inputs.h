@@ -20,6 +20,7 @@ class TORCH_HPU_API StaticInputs {
   const std::vector<at::Tensor>& tensors() const {
     return tensors_;
   }
+  bool has_own_storage(size_t index) const;
   // Copies tensors with the same signature in.
   void load(const std::vector<at::Tensor>& given) const;
   // Copies back what `graph` writes: a call that updates its arguments in place does so when it is replayed, too.

@@ -292,3 +292,148 @@ def test_module_cacher_keeps_the_most_frequent(counters):
         cached(x)["y"].sum().backward()
     moved = counters()
     assert moved["graph_captures"] == 2 and moved["graph_replays"] == 4
+
+
+# ---- calls replay on the caller's memory: nothing is copied in or out, and nothing of that may show
+
+
+def test_results_are_the_callers_own():
+    double = torch.hpu.wrap_in_hpu_graph(lambda x: x * 2)
+    inputs = [torch.full((5,), float(i), device="hpu") for i in range(4)]
+    results = [double(x) for x in inputs]
+    for i, result in enumerate(results):
+        torch.testing.assert_close(result.cpu(), torch.full((5,), 2.0 * i))
+    results[1].add_(1)
+    torch.testing.assert_close(results[2].cpu(), torch.full((5,), 4.0))
+
+
+def test_calls_copy_nothing(counters):
+    add = torch.hpu.wrap_in_hpu_graph(lambda x, y: (x + y, x - y))
+    x, y = torch.randn(6, device="hpu"), torch.randn(6, device="hpu")
+    add(x, y)
+    torch.hpu.synchronize()
+    counters()
+    total, difference = add(x, y)
+    torch.hpu.synchronize()
+    assert counters()["kernels"] == 1
+    torch.testing.assert_close((total + difference).cpu(), 2 * x.cpu())
+
+
+@pytest.mark.parametrize("views", [True, False])
+def test_slices_of_one_storage_are_told_apart(views):
+    weights = torch.randn(3, 8, 8, device="hpu")
+    x = torch.randn(4, 8, device="hpu")
+    product = torch.hpu.wrap_in_hpu_graph(lambda x, w: x @ w)
+    for _ in range(3):  # long enough that weights get packed
+        for i in range(3):
+            w = weights[i] if views else weights[i].clone()
+            torch.testing.assert_close(product(x, w).cpu(), x.cpu() @ weights[i].cpu(), atol=1e-5, rtol=1e-5)
+
+
+def test_an_argument_that_is_also_a_parameter():
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("total", torch.zeros(4))
+
+        def forward(self, x):
+            self.total.add_(1)
+            return x + self.total
+
+    cpu, hpu = Module(), torch.hpu.wrap_in_hpu_graph(Module().to("hpu"))
+    with torch.no_grad():
+        cpu_x, hpu_x = torch.arange(4.0), torch.arange(4.0, device="hpu")
+        for _ in range(2):
+            torch.testing.assert_close(hpu(hpu_x).cpu(), cpu(cpu_x))
+        expected = hpu.total.cpu() + hpu.total.cpu()  # the copy was taken before the graph added its 1
+        torch.testing.assert_close(hpu(hpu.total).cpu(), expected + 1)
+        torch.testing.assert_close(hpu(hpu_x).cpu(), hpu_x.cpu() + hpu.total.cpu())
+
+
+def test_written_arguments_in_views():
+    increment = torch.hpu.wrap_in_hpu_graph(lambda x, y: x.add_(y))
+    storage = torch.zeros(3, 4, device="hpu")
+    one = torch.ones(4, device="hpu")
+    for i in (0, 2, 2):
+        increment(storage[i], one)
+    torch.testing.assert_close(storage.cpu(), torch.tensor([1.0, 0.0, 2.0])[:, None].expand(3, 4))
+
+
+def test_a_result_that_the_module_keeps_is_written_by_every_call():
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            self.last = x * 3
+            return self.last
+
+    module = torch.hpu.wrap_in_hpu_graph(Module())
+    first = module(torch.ones(3, device="hpu"))
+    second = module(torch.full((3,), 2.0, device="hpu"))
+    torch.testing.assert_close(module.last.cpu(), torch.full((3,), 6.0))
+    torch.testing.assert_close(first.cpu(), torch.full((3,), 3.0))
+    torch.testing.assert_close(second.cpu(), torch.full((3,), 6.0))
+
+
+def test_results_that_share_memory_and_results_that_are_arguments():
+    def function(x):
+        y = x + 1
+        return y, y[1:], x, x.t()
+
+    wrapped = torch.hpu.wrap_in_hpu_graph(function)
+    for seed in range(3):
+        x = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed))
+        got = wrapped(x.to("hpu"))
+        for a, b in zip(got, function(x), strict=True):
+            torch.testing.assert_close(a.cpu(), b)
+        got[0][1].zero_()  # as eager: a view of it
+        assert got[1][0].abs().max().item() == 0
+
+
+def test_none_and_keywords_find_their_graph():
+    def function(x, mask=None, *, scale=None):
+        y = x if mask is None else x * mask
+        return y if scale is None else y * scale
+
+    wrapped = torch.hpu.wrap_in_hpu_graph(function)
+    x, two, three = (torch.full((4,), v, device="hpu") for v in (1.0, 2.0, 3.0))
+    for _ in range(3):
+        for args, kwargs in [
+            ((x,), {}),
+            ((x, two), {}),
+            ((x, None), {"scale": three}),
+            ((x,), {"scale": three, "mask": two}),
+            ((x,), {"mask": two}),
+        ]:
+            torch.testing.assert_close(wrapped(*args, **kwargs).cpu(), function(*args, **kwargs).cpu())
+
+
+def test_modes_are_seen_by_the_next_call():
+    net = torch.nn.Linear(8, 8).to("hpu")
+    wrapped = torch.hpu.wrap_in_hpu_graph(lambda x: net(x))
+    x = torch.randn(2, 8, device="hpu")
+    with torch.no_grad():
+        assert wrapped(x).dtype == torch.float32
+        with torch.autocast("hpu", dtype=torch.bfloat16):
+            assert wrapped(x).dtype == torch.bfloat16
+        assert wrapped(x).dtype == torch.float32
+    with torch.inference_mode():
+        assert wrapped(x).is_inference()
+    module = torch.hpu.wrap_in_hpu_graph(torch.nn.Dropout(0.5).to("hpu"))
+    ones = torch.ones(1000, device="hpu")
+    assert module(ones).max().item() == 2
+    module.eval()
+    assert module(ones).max().item() == 1
+
+
+def test_inputs_recorded_and_not_yet_run():
+    double = torch.hpu.wrap_in_hpu_graph(lambda x: x * 2)
+    x = torch.ones(4, device="hpu")
+    for i in range(5):
+        x = double(x) + i
+    expected = torch.ones(4)
+    for i in range(5):
+        expected = expected * 2 + i
+    torch.testing.assert_close(x.cpu(), expected)
+    side = torch.hpu.Stream()
+    with torch.hpu.stream(side):
+        y = torch.arange(4.0, device="hpu") + 1
+    torch.testing.assert_close(double(y).cpu(), (torch.arange(4.0) + 1) * 2)
