@@ -92,26 +92,27 @@ std::unique_ptr<Recipe> emit(const Program& program) {
     }
   }
   plan_memory(program.buffers, lifetimes, in_place_pairs(program, lifetimes), *recipe);
+  // Library steps first: what they start in the background goes on while kernels are made.
+  recipe->steps.resize(program.items.size());
+  for (size_t i = 0; i < program.items.size(); ++i) {
+    const Item& item = program.items[i];
+    recipe->step_bytes.push_back(traffic(program, item));
+    if (item.kind == Item::Kind::kLibrary) {
+      recipe->steps[i] = kernels::make_step(item.call, constant_reads(program, item.call));
+    } else if (item.kind == Item::Kind::kExtern) {
+      recipe->steps[i] = kernels::make_reference_step(*program.graph, program.graph->nodes[item.node]);
+    }
+  }
   std::vector<std::vector<codegen::Loop>> groups;
   for (const KernelSource& source : sources) {
     groups.push_back(source.loops);
   }
   const auto kernels = codegen::compile(groups);
   size_t next = 0;
-  for (const Item& item : program.items) {
-    recipe->step_bytes.push_back(traffic(program, item));
-    switch (item.kind) {
-      case Item::Kind::kLoop:
-      case Item::Kind::kGroup:
-        recipe->steps.push_back(std::make_unique<KernelStep>(std::move(sources[next]), kernels[next]));
-        ++next;
-        break;
-      case Item::Kind::kLibrary:
-        recipe->steps.push_back(kernels::make_step(item.call, constant_reads(program, item.call)));
-        break;
-      case Item::Kind::kExtern:
-        recipe->steps.push_back(kernels::make_reference_step(*program.graph, program.graph->nodes[item.node]));
-        break;
+  for (std::unique_ptr<Step>& step : recipe->steps) {
+    if (step == nullptr) {
+      step = std::make_unique<KernelStep>(std::move(sources[next]), kernels[next]);
+      ++next;
     }
   }
   return recipe;

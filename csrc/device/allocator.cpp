@@ -28,6 +28,9 @@ constexpr size_t kAlign = 64;
 constexpr size_t kSmallLimit = size_t{1} << 20;  // blocks up to here share 2 MiB segments
 constexpr size_t kSmallSegment = size_t{2} << 20;
 constexpr size_t kHuge = size_t{2} << 20;
+// Segments from this size on are asked for in huge pages. The first touch of one takes up to 4 ms in virtual machines whose host backs memory when
+// it is used, which would be most of the first run of a small graph.
+constexpr size_t kHugePages = size_t{64} << 20;
 constexpr size_t kSplitRemainder = size_t{1} << 16;  // of large blocks: smaller rests stay with the block
 
 size_t round_up(size_t n, size_t to) {
@@ -212,7 +215,7 @@ class DeviceMemory {
     if (p == MAP_FAILED) {
       return nullptr;
     }
-    if (nbytes >= kHuge) {
+    if (nbytes >= kHugePages) {
       madvise(p, nbytes, MADV_HUGEPAGE);
     }
     return static_cast<std::byte*>(p);

@@ -3,7 +3,11 @@
 #include <c10/util/Exception.h>
 #include <c10/util/strides.h>
 
+#include <future>
+#include <mutex>
+
 #include "csrc/kernels/packed_weights.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::kernels::onednn {
 namespace {
@@ -96,6 +100,23 @@ dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::S
 
 dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype) {
   return {dims(sizes), data_type(dtype), dnnl::memory::format_tag::any};
+}
+
+void prepare_sgemm(bool wait) {
+  static std::once_flag once;
+  static std::shared_future<void>* ready;
+  std::call_once(once, [] {
+    ready = new std::shared_future<void>(std::async(std::launch::async, [] {
+      constexpr dnnl_dim_t n = 16;  // a product with a vector has kernels of its own
+      const std::vector<float> a(n * n), b(n * n);
+      std::vector<float> c(n * n);
+      dnnl::sgemm('N', 'N', n, n, n, 1.f, a.data(), n, b.data(), n, 0.f, c.data(), n);
+    }));
+    stop_at_exit([] { ready->wait(); });
+  });
+  if (wait) {
+    ready->wait();
+  }
 }
 
 std::byte* workspace(Workspace slot, size_t nbytes) {

@@ -24,6 +24,10 @@ bool has_dtype(c10::ScalarType t);
 dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype);
 dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype);
 
+// oneDNN generates the kernels of its sgemm at the first call, all of them, which takes some 30 ms. This starts it on a thread of its own, once, so
+// that a convolution that is made of products finds them when it first runs. wait: until they are there.
+void prepare_sgemm(bool wait);
+
 // Bytes for this thread, valid until its next call with the same slot; 64-byte aligned.
 enum class Workspace : uint8_t { kScratchpad, kReorder, kCount };
 std::byte* workspace(Workspace slot, size_t nbytes);

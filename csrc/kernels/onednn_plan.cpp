@@ -179,7 +179,11 @@ Plan::Plan(const Convolution& c, Layout layout) {
       add_port({operand_ids[i], c.operands[i]}, wanted, false);
     }
     primitive_ = std::make_unique<Primitive>(primitive, arguments_, pd.scratchpad_desc());
-    reference_ = std::string_view(pd.impl_info_str()).substr(0, 3) == "ref";
+    const std::string_view implementation = pd.impl_info_str();
+    reference_ = implementation.substr(0, 3) == "ref";
+    if (implementation.find("gemm:jit") != implementation.npos && implementation.substr(0, 2) != "br") {
+      prepare_sgemm(/*wait=*/false);
+    }
   };
   const auto training = dnnl::prop_kind::forward_training;
   const auto [st, di, pl, pr] = std::tie(c.strides, c.dilates, c.padding_l, c.padding_r);

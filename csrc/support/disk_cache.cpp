@@ -1,14 +1,15 @@
 #include "csrc/support/disk_cache.h"
 
 #include <c10/util/Exception.h>
-#include <c10/util/hash.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -17,6 +18,7 @@
 #include "csrc/support/archive.h"
 #include "csrc/support/env.h"
 #include "csrc/support/environment.h"
+#include "csrc/support/hash.h"
 #include "csrc/support/log.h"
 
 namespace torch_hpu::disk_cache {
@@ -24,11 +26,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMagic = "torch_hpu cache 1\n";
-constexpr size_t kHashDigits = 40;
+constexpr std::string_view kMagic = "torch_hpu cache 2\n";
+constexpr size_t kHashDigits = 32;
 
+// 128 bits as hex digits: finds entries and tells that bytes were damaged. The folder is private, so nobody has a reason to look for collisions,
+// and an entry holds its whole key.
 std::string hash_of(std::string_view bytes) {
-  return c10::sha1(std::string(bytes)).str();
+  std::vector<uint64_t> words((bytes.size() + 7) / 8 + 1);
+  std::memcpy(words.data(), bytes.data(), bytes.size());
+  words.back() = bytes.size();
+  char text[kHashDigits + 1];
+  std::snprintf(text, sizeof text, "%016lx%016lx", hash_words(words.data(), words.size(), 1), hash_words(words.data(), words.size(), 2));
+  return text;
 }
 
 // Empty: unknown, nothing can be kept.
