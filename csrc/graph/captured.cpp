@@ -174,8 +174,7 @@ void Captured::State::execute(const Run& run) {
   if (C10_UNLIKELY(spans_enabled())) {
     span.emplace("graph " + hex8(recipe->id), hex8(recipe->id));
   }
-  lazy::run_recipe(*trace, *recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data(), /*replay=*/true},
-                   measures ? &times : nullptr);
+  lazy::run_recipe(*trace, *recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data()}, measures ? &times : nullptr);
   for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
     if (trace->defined_first[b] || !is_input(b)) {
       lazy::heal(memory(b));  // of an earlier run's failure

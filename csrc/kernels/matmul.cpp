@@ -104,8 +104,8 @@ void MatmulStep::execute(const Invocation& invocation) const {
   }
   std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
   if (kernel_->packed_bytes() > 0 && invocation.tags != nullptr) {
-    packed = packed_weight(WeightSource(b, invocation), invocation.replay, packed_layout_, kernel_->packed_bytes(),
-                           [&](std::byte* to) { kernel_->pack(p.b, to); });
+    packed =
+        packed_weight(WeightSource(b, invocation), packed_layout_, kernel_->packed_bytes(), [&](std::byte* to) { kernel_->pack(p.b, to); });
     p.packed_b = packed.get();
   }
   kernel_->run(p);

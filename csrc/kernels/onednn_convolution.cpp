@@ -160,7 +160,7 @@ class ConvolutionStep final : public LibraryStep {
     }
     std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (may_pack_ && invocation.tags != nullptr) {
-      packed = packed_weight(WeightSource(call_.reads[1], invocation), invocation.replay, packed_layout_, plan_->packed_bytes(),
+      packed = packed_weight(WeightSource(call_.reads[1], invocation), packed_layout_, plan_->packed_bytes(),
                              [&](std::byte* to) { plan_->pack(second, to); });
     }
     plan_->run(addresses, packed.get());

@@ -96,7 +96,7 @@ uint32_t layout_id(const std::string& description) {
   return ids->emplace(description, static_cast<uint32_t>(ids->size())).first->second;
 }
 
-std::shared_ptr<const std::byte> packed_weight(c10::ArrayRef<WeightSource> sources, bool replay, uint32_t layout, size_t nbytes,
+std::shared_ptr<const std::byte> packed_weight(c10::ArrayRef<WeightSource> sources, uint32_t layout, size_t nbytes,
                                                const std::function<void(std::byte*)>& pack) {
   Key key{{}, layout};
   Versions versions;
@@ -126,9 +126,7 @@ std::shared_ptr<const std::byte> packed_weight(c10::ArrayRef<WeightSource> sourc
     if (fresh || e.versions != versions) {
       s.drop_bytes(e);
       e.versions = versions;
-      if (!fresh || !replay) {
-        return nullptr;
-      }
+      return nullptr;
     }
     if (e.bytes != nullptr || !s.make_room(nbytes, now)) {
       return e.bytes;

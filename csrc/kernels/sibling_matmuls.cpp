@@ -124,7 +124,7 @@ class SiblingMatmulsStep final : public LibraryStep {
       }
     }
     const size_t bias_bytes = has_bias_ ? static_cast<size_t>(columns_) * c10::elementSize(call_.writes[0].dtype) : 0;
-    return packed_weight(sources, invocation.replay, layout_, bias_offset() + bias_bytes, [&](std::byte* to) { pack(invocation, to); });
+    return packed_weight(sources, layout_, bias_offset() + bias_bytes, [&](std::byte* to) { pack(invocation, to); });
   }
 
   void pack(const Invocation& invocation, std::byte* to) const {

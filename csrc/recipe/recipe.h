@@ -24,7 +24,6 @@ struct Invocation {
   const int64_t* offsets;          // by WindowId of the graph: elements
   const ir::ScalarValue* scalars;  // by ScalarId of the graph
   const BufferTag* tags;           // by BufferId of the graph's buffers; may be null
-  bool replay = false;             // the same recipe will run again, most likely on the same weights
 };
 
 enum class StepKind : uint8_t { kKernel, kLibrary, kExtern };

@@ -42,6 +42,25 @@ bool pinning_works() {
   return works;
 }
 
+// While it lives, ops of this thread use this thread alone. A team of OpenMP threads gains nothing on a batch, and where its threads have to
+// share cores with workers and with the device, each of its barriers waits for the scheduler: milliseconds for the copy of a megabyte.
+class OneThread {
+ public:
+  OneThread() {
+    at::internal::lazy_init_num_threads();  // sets ATen's number at the first call in a thread: it has to come before
+    previous_ = omp_get_max_threads();
+    omp_set_num_threads(1);
+  }
+  ~OneThread() {
+    omp_set_num_threads(previous_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int previous_;
+};
+
 }  // namespace
 
 struct DataLoader::State {
@@ -143,10 +162,10 @@ void DataLoader::State::begin() {
     indices_epoch = epoch;
     claimed = taken = position;
   }
-  begun = true;
   while (static_cast<int>(threads.size()) < options.num_workers) {
     threads.emplace_back([this] { work(); });
   }
+  begun = true;
   to_do.notify_all();
 }
 
@@ -155,6 +174,7 @@ Loaded DataLoader::State::load(int64_t of_epoch, int64_t batch, const std::vecto
   const c10::IntArrayRef wanted(order.data() + first, std::min(static_cast<size_t>(options.batch_size), order.size() - first));
   Loaded loaded;
   try {
+    const OneThread one_thread;  // in next() too: sums of a collation are then the same bits with any number of workers
     const at::NoGradGuard no_grad;
     const train::AbandonScope abandon(generation, mine);
     if (options.collate) {
@@ -187,10 +207,6 @@ Loaded DataLoader::State::load(int64_t of_epoch, int64_t batch, const std::vecto
 }
 
 void DataLoader::State::work() {
-  // One thread a worker: ops of small tensors gain nothing from OpenMP teams, and a team per worker would take the cores from the device.
-  // ATen sets its own number at a thread's first parallel op, so that has to come before.
-  at::internal::lazy_init_num_threads();
-  omp_set_num_threads(1);
   std::unique_lock lock(mutex);
   while (true) {
     to_do.wait(lock, [&] {
@@ -239,6 +255,7 @@ std::optional<Loaded> DataLoader::State::take(bool wait) {
 
 Batch DataLoader::State::to_device(Batch batch) const {
   if (options.device) {
+    const OneThread one_thread;
     for (auto& [name, tensor] : batch) {
       tensor = tensor.to(at::TensorOptions().device(*options.device), options.non_blocking);
     }

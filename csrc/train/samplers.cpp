@@ -150,8 +150,7 @@ std::vector<int64_t> DistributedSampler::indices(int64_t epoch) const {
 }
 
 std::string DistributedSampler::describe() const {
-  return c10::str("distributed(", order_->describe(), ", rank=", rank_, ", world_size=", world_size_,
-                  ", drop_last=", drop_last_ ? "true" : "false", ")");
+  return c10::str("distributed(", order_->describe(), ", world_size=", world_size_, ", drop_last=", drop_last_ ? "true" : "false", ")");
 }
 
 }  // namespace torch_hpu

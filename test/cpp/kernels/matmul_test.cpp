@@ -242,7 +242,7 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
     to[0] = std::byte{1};
   };
   auto get = [&](uint64_t version, size_t nbytes = 1000) {
-    return kernels::packed_weight(kernels::WeightSource({99, version}, 0), false, layout, nbytes, pack);
+    return kernels::packed_weight(kernels::WeightSource({99, version}, 0), layout, nbytes, pack);
   };
   EXPECT_EQ(get(1), nullptr);
   EXPECT_NE(get(1), nullptr);
@@ -252,21 +252,8 @@ TEST(PackedWeights, SecondSightPacksAndNewVersionDrops) {
   EXPECT_EQ(get(2), nullptr);
   EXPECT_EQ(packed_bytes.load(), 0);
   EXPECT_EQ(get(2, 2 << 20), nullptr);  // does not fit
-  EXPECT_EQ(kernels::packed_weight(kernels::WeightSource({0, 1}, 0), false, layout, 8, pack), nullptr);
+  EXPECT_EQ(kernels::packed_weight(kernels::WeightSource({0, 1}, 0), layout, 8, pack), nullptr);
   kernels::set_packed_limit(size_t{1} << 30);
-}
-
-TEST(PackedWeights, AReplayPacksWhatIsNewAndNotWhatChanges) {
-  int packs = 0;
-  auto replay = [&](uint64_t version) {
-    return kernels::packed_weight(kernels::WeightSource({101, version}, 0), true, kernels::layout_id("replayed"), 100,
-                                  [&](std::byte*) { ++packs; });
-  };
-  EXPECT_NE(replay(1), nullptr);
-  EXPECT_EQ(replay(2), nullptr);
-  EXPECT_EQ(replay(3), nullptr);
-  EXPECT_EQ(packs, 1);
-  EXPECT_NE(replay(3), nullptr);
 }
 
 TEST(Matmul, DeclinesIntegersAndMixedDtypes) {

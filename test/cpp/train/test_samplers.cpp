@@ -118,7 +118,7 @@ TEST(Samplers, DescribeTheirOrder) {
   EXPECT_EQ(RandomSampler(10, 3).describe(), "random(size=10, seed=3, num_samples=10)");
   EXPECT_NE(LengthGroupedSampler({1, 2}, 1, 0).describe(), LengthGroupedSampler({2, 1}, 1, 0).describe());
   EXPECT_EQ(DistributedSampler(std::make_shared<SequentialSampler>(9), 1, 2).describe(),
-            "distributed(sequential(size=9), rank=1, world_size=2, drop_last=false)");
+            "distributed(sequential(size=9), world_size=2, drop_last=false)");
 }
 
 }  // namespace
