@@ -46,9 +46,8 @@ bool pinning_works() {
 // share cores with workers and with the device, each of its barriers waits for the scheduler: milliseconds for the copy of a megabyte.
 class OneThread {
  public:
-  OneThread() {
-    at::internal::lazy_init_num_threads();  // sets ATen's number at the first call in a thread: it has to come before
-    previous_ = omp_get_max_threads();
+  // Asking ATen comes first: at its first call in a thread it sets the number itself.
+  OneThread() : previous_(at::get_num_threads()) {
     omp_set_num_threads(1);
   }
   ~OneThread() {

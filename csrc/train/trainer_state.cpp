@@ -8,49 +8,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "csrc/train/files.h"
 #include "csrc/train/json_text.h"
 
 namespace torch_hpu {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Writes everything; false with errno set when that fails.
-bool write_all(int file, const std::string& text) {
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t n = ::write(file, text.data() + done, text.size() - done);
-    if (n < 0 && errno != EINTR) {
-      return false;
-    }
-    done += n > 0 ? static_cast<size_t>(n) : 0;
-  }
-  return true;
-}
-
-// The file appears under its name only when all of it is on the disk, and stays there after a crash of the system.
-void write_atomically(const std::string& path, const std::string& text) {
-  const std::string partial = path + ".partial";
-  const int file = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  TORCH_CHECK(file >= 0, "[TrainerState] cannot write ", partial, ": ", std::strerror(errno));
-  const bool written = write_all(file, text) && ::fsync(file) == 0;
-  const int error = errno;
-  ::close(file);
-  TORCH_CHECK(written, "[TrainerState] cannot write ", partial, ": ", std::strerror(error));
-  TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[TrainerState] cannot rename ", partial, " to ", path, ": ",
-              std::strerror(errno));
-  const auto parent = std::filesystem::path(path).parent_path();
-  const int folder = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {  // where folders cannot be synchronised, the rename is as safe as it can be
-    ::fsync(folder);
-    ::close(folder);
-  }
-}
 
 // The fields of a state file, taken out one by one.
 class Fields {
@@ -216,7 +182,7 @@ JsonLinesWriter::~JsonLinesWriter() {
 }
 
 void JsonLinesWriter::write(const Log& log) {
-  TORCH_CHECK(write_all(file_, log_to_json(log) + "\n"), "[JsonLinesWriter] cannot write ", path_, ": ", std::strerror(errno));
+  TORCH_CHECK(train::write_all(file_, log_to_json(log) + "\n"), "[JsonLinesWriter] cannot write ", path_, ": ", std::strerror(errno));
 }
 
 void TrainerState::save_to_json(const std::string& path) const {
@@ -247,13 +213,11 @@ void TrainerState::save_to_json(const std::string& path) const {
                      {"trial_name", or_null(trial_name)},
                      {"trial_params", train::parse_json(trial_params, "[TrainerState] trial_params")},
                      {"stateful_callbacks", callbacks}};
-  write_atomically(path, train::dump_json(json, 2, /*sort_keys=*/true) + "\n");
+  train::write_atomically(path, train::dump_json(json, 2, /*sort_keys=*/true) + "\n", "TrainerState");
 }
 
 TrainerState TrainerState::load_from_json(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  TORCH_CHECK(in.good(), "[TrainerState] cannot open ", path);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = train::read_file(path, "TrainerState");
   const std::string what = "[TrainerState] " + path;
   const Json json = train::parse_json(text, what);
   TORCH_CHECK(json.is_object(), what, ": expected a JSON object");

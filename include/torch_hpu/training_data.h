@@ -189,7 +189,8 @@ class TORCH_HPU_API Sampler {
   virtual ~Sampler();
   virtual int64_t size() const = 0;                               // indices in an epoch
   virtual std::vector<int64_t> indices(int64_t epoch) const = 0;  // size() of them
-  virtual std::string describe() const = 0;                       // kind and arguments: equal texts, equal orders
+  // Kind and arguments: equal texts, equal orders. The rank of a process is left out, so that all can go on from one saved position.
+  virtual std::string describe() const = 0;
 };
 
 // 0, 1, ... size - 1.
@@ -227,9 +228,10 @@ class TORCH_HPU_API PaddedRandomSampler : public RandomSampler {
   PaddedRandomSampler(int64_t size, int64_t batch_size, uint64_t seed);
 };
 
-// Batches of examples of similar length, as transformers' LengthGroupedSampler with a generator seeded with seed + epoch: a permutation is cut
-// into mega-batches of mega_batches * batch_size indices, each is sorted by length (longest first), and the longest example of all comes
-// first. mega_batches: by default min(size / (4 * batch_size), 50), at least 1.
+// Batches of examples of similar length, as transformers' LengthGroupedSampler with a generator seeded with seed + epoch: a permutation
+// is cut into mega-batches of mega_batches * batch_size indices, each is sorted by length (longest first), and the longest example of all
+// comes first. batch_size: transformers' trainer gives the examples of a whole optimizer step, with all accumulated batches.
+// mega_batches: by default min(size / (4 * batch_size), 50), at least 1.
 class TORCH_HPU_API LengthGroupedSampler : public Sampler {
  public:
   LengthGroupedSampler(std::vector<int64_t> lengths, int64_t batch_size, uint64_t seed, std::optional<int64_t> mega_batches = std::nullopt);
@@ -280,7 +282,8 @@ struct DataPosition {
   std::string order;  // the sampler's description and the batch size
 };
 
-// Batches of a dataset in a sampler's order. The batches and their order do not depend on the number of workers. Used by one thread.
+// Batches of a dataset in a sampler's order. The batches and their order do not depend on the number of workers: the ops of a dataset and of
+// a collation run on one thread each, and record no gradients. Used by one thread.
 class TORCH_HPU_API DataLoader {
  public:
   DataLoader(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const Sampler> sampler, DataLoaderOptions options = {});

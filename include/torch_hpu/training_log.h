@@ -18,6 +18,7 @@ namespace torch_hpu {
 
 // A list or a dict, as JSON.
 struct LogJson {
+  explicit LogJson(std::string json) : text(std::move(json)) {}
   std::string text;
   bool operator==(const LogJson&) const = default;
 };

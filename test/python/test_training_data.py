@@ -9,11 +9,13 @@ import pathlib
 import random
 import struct
 import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainerState
@@ -274,3 +276,50 @@ def test_progress_bars(ask) -> None:
         if not task["rate"] and task["n"]:  # tqdm then takes n / elapsed, as our bar does before it calls format_progress()
             continue
         assert got == expected, task
+
+
+def plot(*arguments: object) -> subprocess.CompletedProcess[str]:
+    tool = pathlib.Path(__file__).parents[2] / "tools" / "plot_training.py"
+    return subprocess.run([sys.executable, tool, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_plot_of_a_run(tmp_path: pathlib.Path) -> None:
+    history: list[dict[str, Any]] = [{"loss": 3 / (i + 1) ** 0.5, "learning_rate": 1e-3 / (i + 1), "step": 10 * i} for i in range(60)]
+    history += [{"eval_loss": 2.5 - i / 10, "step": 100 * i} for i in range(6)] + [
+        {"loss": math.nan, "step": 600},
+        {"train_loss": 1.0, "step": 600},
+    ]
+    (tmp_path / "run" / "checkpoint-9").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoint-10").mkdir()
+    TrainerState().save_to_json(str(tmp_path / "run" / "checkpoint-9" / "trainer_state.json"))
+    TrainerState(log_history=history).save_to_json(str(tmp_path / "run" / "checkpoint-10" / "trainer_state.json"))
+    done = plot(tmp_path / "run", "-o", tmp_path / "a" / "run.png", "--width", 800, "--height", 600, "--log")
+    assert done.returncode == 0, done.stderr
+    image = Image.open(tmp_path / "a" / "run.png").convert("RGB")
+    assert image.size == (800, 600)
+    colors = image.getcolors(1 << 20) or []
+    for color in ((37, 99, 235), (234, 88, 12), (5, 150, 105)):  # loss, evaluation loss, learning rate
+        near = (count for count, got in colors if max(abs(a - b) for a, b in zip(got, color, strict=True)) < 40)
+        assert sum(near) > 200, color
+    lines = tmp_path / "log.jsonl"
+    lines.write_text("".join(json.dumps(log) + "\n" for log in history))
+    assert plot(lines).returncode == 0
+    assert (tmp_path / "training.png").exists()
+
+
+def test_plot_tells_what_is_wrong(tmp_path: pathlib.Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"log_history": [{"x": 1, "step": 1}]}')
+    for path, text in (
+        (tmp_path / "none.json", "cannot read"),
+        (bad, "neither"),
+        (empty, "hold neither"),
+        (tmp_path, "no trainer_state.json in"),
+    ):
+        done = plot(path)
+        assert done.returncode == 1
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "expected 0 to below 1" in plot(empty, "--smooth", 1).stderr

@@ -1,9 +1,11 @@
 // Batches: their order, workers, errors in their turn, going on in the middle, and the way to the device.
 #include <gtest/gtest.h>
 #include <torch_hpu/device.h>
+#include <torch_hpu/event.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/training_data.h>
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
@@ -194,6 +196,23 @@ TEST(Loader, CollatesAsTold) {
   EXPECT_EQ(loader.next()->at("sum")[2].item<int64_t>(), 4);
 }
 
+TEST(Loader, LoadsOnOneThreadEach) {
+  struct Threads : torch_hpu::Dataset {
+    int64_t size() const override {
+      return 8;
+    }
+    Example get(int64_t) const override {
+      return {{"x", at::full({1}, at::get_num_threads(), at::kLong)}};
+    }
+  };
+  const int before = at::get_num_threads();
+  for (const int workers : {0, 2}) {
+    DataLoader loader(std::make_shared<Threads>(), in_order(8), options(8, workers));
+    EXPECT_EQ(loader.next()->at("x").max().item<int64_t>(), 1);
+  }
+  EXPECT_EQ(at::get_num_threads(), before);
+}
+
 TEST(Loader, LoadsAheadButNoFurtherThanAsked) {
   const auto data = std::make_shared<Numbers>(1000);
   auto o = options(1, 2);
@@ -295,6 +314,29 @@ TEST(Loader, BatchesOnTheDevice) {
   host.pin_memory = true;
   DataLoader pinned(std::make_shared<Numbers>(4), in_order(4), host);
   EXPECT_TRUE(pinned.next()->at("x").is_pinned());
+}
+
+TEST(Loader, CopiesDoNotWaitForTheDevice) {
+  auto o = options(64, 1);
+  o.device = torch_hpu::kDevice;
+  o.pin_memory = true;
+  DataLoader loader(std::make_shared<Numbers>(640), in_order(640), o);
+  at::Tensor x = at::ones({768, 768}, torch_hpu::kDevice);
+  loader.next();
+  bool overlapped = false;
+  for (int attempt = 0; attempt < 8 && !overlapped; ++attempt) {
+    torch_hpu::synchronize();
+    for (int i = 0; i < 20; ++i) {
+      x = x.matmul(x) * 1e-3;
+    }
+    torch_hpu::mark_step();
+    torch_hpu::Event end;
+    end.record();
+    const auto batch = loader.next();
+    overlapped = batch.has_value() && !end.query();  // the batch is there before the work recorded earlier is done
+    EXPECT_EQ(batch->at("x").cpu()[0][0].item<int64_t>(), 64 * (attempt + 1));
+  }
+  EXPECT_TRUE(overlapped);
 }
 
 TEST(Loader, ManyStartsAndStops) {
