@@ -33,10 +33,11 @@ std::map<std::string, at::Tensor> load_safetensors(const std::string& path) {
 }
 
 void save_safetensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors) {
-  nlohmann::json header = nlohmann::json::object();
+  nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};  // which transformers asks for
   std::vector<at::Tensor> data;
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
+    TORCH_CHECK(name != "__metadata__", "[safetensors] ", path, ": a tensor cannot be called __metadata__");
     const at::Tensor t = tensor.detach().to(at::kCPU).contiguous();
     const char* dtype = io::safetensors_dtype_name(t.scalar_type());
     TORCH_CHECK(dtype != nullptr, "[safetensors] ", path, ": tensor '", name, "' has dtype ", t.scalar_type(),

@@ -8,10 +8,9 @@
 namespace torch_hpu::train {
 
 using Arguments = GaudiTrainingArguments;
-using Member =
-    std::variant<bool Arguments::*, int64_t Arguments::*, double Arguments::*, std::string Arguments::*, std::optional<bool> Arguments::*,
-                 std::optional<int64_t> Arguments::*, std::optional<double> Arguments::*, std::optional<std::string> Arguments::*,
-                 std::map<std::string, double> Arguments::*>;
+using Member = std::variant<bool Arguments::*, int64_t Arguments::*, double Arguments::*, std::string Arguments::*,
+                            std::optional<bool> Arguments::*, std::optional<int64_t> Arguments::*, std::optional<double> Arguments::*,
+                            std::optional<std::string> Arguments::*, std::map<std::string, double> Arguments::*>;
 
 struct ArgumentRow {
   const char* name;

@@ -172,8 +172,8 @@ void GaudiTrainingArguments::add_options(CLI::App& app) {
             }
           };
           const std::string option = "--" + std::string(row.name);
-          CLI::Option* added = app.add_option_function<std::string>(
-              option, [set](const std::string& word) { set(from_word(word, T{})); }, row.help);
+          CLI::Option* added =
+              app.add_option_function<std::string>(option, [set](const std::string& word) { set(from_word(word, T{})); }, row.help);
           added->option_text(written(this->*member).dump())->group("Training");
           if constexpr (std::is_same_v<T, bool>) {
             added->expected(0, 1);
@@ -200,7 +200,9 @@ void GaudiTrainingArguments::validate() const {
   const bool any_graph = use_hpu_graphs || uses_hpu_graphs();
   if (!use_habana) {
     if (use_lazy_mode || any_graph || gaudi_config_name) {
-      error(use_lazy_mode ? "use_lazy_mode" : any_graph ? "use_hpu_graphs" : "gaudi_config_name",
+      error(use_lazy_mode ? "use_lazy_mode"
+            : any_graph   ? "use_hpu_graphs"
+                          : "gaudi_config_name",
             " was set, but use_habana is not: set use_habana=True, or use_cpu=True and use_lazy_mode=False to train on the CPU");
     }
     if (!use_cpu) {

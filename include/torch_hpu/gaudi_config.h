@@ -10,10 +10,10 @@
 namespace torch_hpu {
 
 struct TORCH_HPU_API GaudiConfig {
-  bool use_torch_autocast = false;  // bfloat16 autocast
-  bool use_dynamic_shapes = false;  // accepted: new shapes are compiled either way
-  bool use_fused_adam = false;      // AdamW in Gaudi's form: epsilon is not corrected for bias, see FusedAdamW
-  bool use_fused_clip_norm = false;  // accepted: clipping is fused either way
+  bool use_torch_autocast = false;                            // bfloat16 autocast
+  bool use_dynamic_shapes = false;                            // accepted: new shapes are compiled either way
+  bool use_fused_adam = false;                                // accepted: AdamW is fused either way
+  bool use_fused_clip_norm = false;                           // accepted: clipping is fused either way
   std::optional<std::vector<std::string>> autocast_bf16_ops;  // both or none; refused by whoever autocasts: the lists are the device's own
   std::optional<std::vector<std::string>> autocast_fp32_ops;
 

@@ -21,7 +21,7 @@ namespace torch_hpu {
 // A field is set by assignment, from JSON or from the command line; validate() says what does not go together.
 struct TORCH_HPU_API GaudiTrainingArguments {
   std::string output_dir = "trainer_output";
-  bool overwrite_output_dir = false;  // train() may write into a folder that holds checkpoints, and not go on from them
+  bool overwrite_output_dir = false;  // a run that starts anew removes the checkpoints that output_dir holds; otherwise that is an error
   std::optional<std::string> run_name;
   std::optional<std::string> resume_from_checkpoint;  // a folder, or "true": the newest whole checkpoint in output_dir
 
@@ -36,7 +36,7 @@ struct TORCH_HPU_API GaudiTrainingArguments {
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-6;
-  double max_grad_norm = 1;  // 0: gradients are not clipped
+  double max_grad_norm = 1;           // 0: gradients are not clipped
   std::string optim = "adamw_torch";  // also adamw_torch_fused, sgd, adagrad, rmsprop
   std::string lr_scheduler_type = "linear";
   std::map<std::string, double> lr_scheduler_kwargs;
@@ -48,7 +48,7 @@ struct TORCH_HPU_API GaudiTrainingArguments {
   std::string logging_strategy = "steps";
   bool logging_first_step = false;
   double logging_steps = 500;
-  bool logging_nan_inf_filter = false;  // a loss that is not finite counts as the average so far
+  bool logging_nan_inf_filter = false;     // a loss that is not finite counts as the average so far
   std::optional<std::string> logging_dir;  // TensorBoard; by default output_dir/runs
   std::string report_to = "none";          // or "tensorboard"
   bool disable_tqdm = false;
@@ -107,7 +107,7 @@ struct TORCH_HPU_API GaudiTrainingArguments {
 
   // What follows from the fields.
   c10::Device device() const;
-  bool uses_hpu_graphs() const;  // for inference or training
+  bool uses_hpu_graphs() const;                          // for inference or training
   int64_t steps(double value, int64_t max_steps) const;  // of logging_steps and the like
   int64_t warmup_steps_of(int64_t max_steps) const;
   std::string best_metric() const;

@@ -1,0 +1,106 @@
+// The state of a GaudiTrainer, shared by the files that implement it: trainer.cpp (the training loop), evaluation.cpp, checkpoint.cpp.
+#pragma once
+
+#include <torch_hpu/graphed.h>
+#include <torch_hpu/lr_scheduler.h>
+#include <torch_hpu/trainer.h>
+
+#include <chrono>
+
+#include "csrc/train/optimizer.h"
+
+namespace torch_hpu {
+
+struct GaudiTrainer::Impl {
+  using Clock = std::chrono::steady_clock;
+
+  TrainerModel model;
+  GaudiConfig gaudi_config;
+  GaudiTrainingArguments args;
+  TrainerOptions options;
+  c10::Device device;
+  bool autocasts;
+  TrainerState state;
+  TrainerControl control;
+  std::unique_ptr<JsonLinesWriter> lines;
+  std::unique_ptr<TensorBoardWriter> board;
+
+  // While training.
+  bool in_train = false;
+  std::unique_ptr<train::TrainOptimizer> optimizer;
+  std::unique_ptr<LRScheduler> scheduler;
+  std::unique_ptr<DataLoader> loader;
+  std::unique_ptr<GraphedStep> graphed_batch, graphed_update;
+  std::vector<std::string> graphed_names;  // the fields of a batch, in the order of the graph's inputs
+  std::vector<std::vector<int64_t>> graphed_sizes;
+  at::Tensor loss_sum;       // of the steps since the last log, on the device
+  at::Tensor gradient_norm;  // of the last step
+  double lr = 0;             // that the last step used
+  double total_loss = 0;     // of all steps but those in loss_sum
+  int64_t logged_step = 0;
+  Clock::duration aside{};  // spent in logging, evaluation and saving
+
+  // By HPU Graph.
+  std::unique_ptr<GraphCache> inference;
+
+  bool on_hpu() const {
+    return args.use_habana;
+  }
+  bool lazy() const {
+    return args.use_habana && args.use_lazy_mode;
+  }
+  void wait() const;  // until the device has done all work
+  Batch to_device(const Batch& batch) const;
+  ModelOutput forward(const Batch& batch);
+  template <typename F>
+  void call(F&& f) {
+    for (const auto& callback : options.callbacks) {
+      f(*callback);
+    }
+  }
+
+  // trainer.cpp
+  TrainOutput train();
+  std::shared_ptr<const Sampler> train_sampler() const;
+  std::vector<at::Tensor> item_weights(const std::vector<Batch>& batches) const;
+  void batch_step(const Batch& batch, const at::Tensor& weight);
+  void update_step();
+  void log_train();
+  void log(Log logs);
+  void after_step(bool epoch_ended);
+  bool due(const std::string& strategy, double every, bool epoch_ended) const;
+  void train_epoch(int64_t epoch, int64_t first_batch);
+
+  // evaluation.cpp
+  struct Evaluation {
+    Predictions values;
+    Log metrics;
+  };
+  Evaluation evaluation_loop(const Dataset& dataset, const std::string& prefix, bool wants_predictions);
+  std::vector<at::Tensor> inference_outputs(const Batch& batch, bool full);
+  Log evaluate(const Dataset& dataset, const std::string& prefix);
+  bool better(double metric) const;
+
+  // checkpoint.cpp
+  void save_model(const std::string& folder) const;
+  void save_checkpoint();
+  void remove_old_checkpoints() const;
+  void load_model(const std::string& folder);
+  void load_checkpoint(const std::string& folder);  // throws when it is not whole
+  std::string resume();                             // the checkpoint that was loaded, or empty
+
+  Impl(TrainerModel model, GaudiConfig gaudi_config, GaudiTrainingArguments args, TrainerOptions options);
+};
+
+namespace train {
+
+// The numbers of steps N of all folders `checkpoint-N`, ascending.
+std::vector<int64_t> checkpoint_steps(const std::string& folder);
+
+// `{prefix}_runtime`, `_samples_per_second`, `_steps_per_second`, as GaudiTrainer rounds them.
+void add_speed_metrics(Log& metrics, const std::string& prefix, double seconds, double measured_seconds, double samples, double steps);
+
+double round_to(double value, int digits);
+
+}  // namespace train
+}  // namespace torch_hpu
