@@ -95,7 +95,7 @@ Json from_word(const std::string& word, const T&) {
       return nullptr;
     }
     if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) {
-      const bool yes = lower == "true" || lower == "1" || lower == "yes", no = lower == "false" || lower == "0" || lower == "no";
+      const bool yes = lower.empty() || lower == "true" || lower == "1" || lower == "yes", no = lower == "false" || lower == "0" || lower == "no";
       return yes || no ? Json(yes) : Json(word);
     } else {
       const Json json = Json::parse(word, nullptr, /*allow_exceptions=*/false);
