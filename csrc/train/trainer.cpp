@@ -1,10 +1,13 @@
 // The training loop, in the order of optimum-habana's: batches, step boundary, clipping, optimizer, schedule, step boundary, then logs, evaluation
 // and checkpoints.
+#include <torch_hpu/autocast.h>
 #include <torch_hpu/trainer.h>
 
-#include <ATen/autocast_mode.h>
 #include <ATen/ops/_foreach_zero.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/lazy.h>
@@ -18,6 +21,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "csrc/train/files.h"
 #include "csrc/train/json_text.h"
 #include "csrc/train/trainer_impl.h"
 
@@ -31,47 +35,17 @@ double seconds(std::chrono::steady_clock::duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
-// bfloat16 autocast of one device type for a scope.
-class Autocast {
- public:
-  Autocast(bool on, c10::DeviceType device) : on_(on), device_(device) {
-    if (on_) {
-      was_ = at::autocast::is_autocast_enabled(device_);
-      dtype_ = at::autocast::get_autocast_dtype(device_);
-      at::autocast::set_autocast_enabled(device_, true);
-      at::autocast::set_autocast_dtype(device_, at::kBFloat16);
-      at::autocast::increment_nesting();
-    }
-  }
-  ~Autocast() {
-    if (on_) {
-      if (at::autocast::decrement_nesting() == 0) {
-        at::autocast::clear_cache();
-      }
-      at::autocast::set_autocast_enabled(device_, was_);
-      at::autocast::set_autocast_dtype(device_, dtype_);
-    }
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  bool on_, was_ = false;
-  c10::DeviceType device_;
-  at::ScalarType dtype_ = at::kFloat;
-};
-
 // Cross entropy with labels of which a share `epsilon` is spread over all classes, the mean over the labels that are not ignored
 // (https://arxiv.org/abs/1512.00567; transformers' LabelSmoother). scores [..., C], labels [...] int64.
 at::Tensor smoothed_loss(at::Tensor scores, at::Tensor labels, double epsilon, bool shift) {
-  TORCH_CHECK(scores.dim() == labels.dim() + 1, "[GaudiTrainer] label smoothing: got scores ", scores.sizes(), " and labels ", labels.sizes(),
-              ", expected one more dim in the scores");
+  TORCH_CHECK(scores.dim() == labels.dim() + 1, "[GaudiTrainer] label smoothing: got scores ", scores.sizes(), " and labels ",
+              labels.sizes(), ", expected one more dim in the scores");
   if (shift) {
     scores = scores.narrow(-2, 0, scores.size(-2) - 1);
     labels = labels.narrow(-1, 1, labels.size(-1) - 1);
   }
   const at::Tensor losses = -at::log_softmax(scores, -1, at::kFloat);
-  const at::Tensor counted = labels.ne(kIgnored), items = counted.sum();
+  const at::Tensor counted = labels.ne(kIgnored), items = counted.sum().clamp_min(1);
   const at::Tensor right = losses.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1), all = losses.sum(-1);
   const at::Tensor right_loss = right.masked_fill(~counted, 0).sum() / items;
   return (1 - epsilon) * right_loss + epsilon * all.masked_fill(~counted, 0).sum() / (items * losses.size(-1));
@@ -89,6 +63,12 @@ double train::round_to(double value, int digits) {
   return std::round(value * scale) / scale;
 }
 
+int64_t train::examples_in(const Batch& batch) {
+  const auto& [name, tensor] = *batch.begin();
+  TORCH_CHECK(tensor.defined() && tensor.dim() > 0, "[GaudiTrainer] the batch's field '", name, "' has no batch dimension");
+  return tensor.size(0);
+}
+
 void train::add_speed_metrics(Log& metrics, const std::string& prefix, double seconds, double measured, double samples, double steps) {
   metrics.set(prefix + "_runtime", round_to(seconds, 4));
   if (measured > 0) {
@@ -103,6 +83,7 @@ GaudiTrainer::Impl::Impl(TrainerModel m, GaudiConfig config, GaudiTrainingArgume
       args(std::move(a)),
       options(std::move(o)),
       device(args.device()),
+      distributed(train::join_process_group(args.ddp_timeout)),
       autocasts(args.bf16 || gaudi_config.use_torch_autocast) {
   args.validate();
   TORCH_CHECK(model.module != nullptr && model.forward, "[GaudiTrainer] the model has no module, or no function that calls it");
@@ -111,9 +92,6 @@ GaudiTrainer::Impl::Impl(TrainerModel m, GaudiConfig config, GaudiTrainingArgume
   TORCH_CHECK(!gaudi_config.autocast_bf16_ops,
               "[GaudiTrainer] autocast_bf16_ops and autocast_fp32_ops are not supported: the device casts by"
               " lists of its own. Leave them out of gaudi_config.json.");
-  const char* world = std::getenv("WORLD_SIZE");
-  TORCH_CHECK(world == nullptr || std::string(world) == "1", "[GaudiTrainer] WORLD_SIZE is ", world,
-              ", but training on several processes is not supported");
   torch::manual_seed(static_cast<uint64_t>(args.seed));
   torch_hpu::manual_seed(static_cast<uint64_t>(args.seed));
   model.module->to(device);
@@ -122,6 +100,9 @@ GaudiTrainer::Impl::Impl(TrainerModel m, GaudiConfig config, GaudiTrainingArgume
   }
   if (model.set_gradient_checkpointing) {
     model.set_gradient_checkpointing(args.gradient_checkpointing);
+  }
+  if (distributed) {
+    train::broadcast_module(model.module->parameters(), model.module->buffers());
   }
 }
 
@@ -140,7 +121,7 @@ Batch GaudiTrainer::Impl::to_device(const Batch& batch) const {
 }
 
 ModelOutput GaudiTrainer::Impl::forward(const Batch& batch) {
-  const Autocast autocast(autocasts, device.type());
+  const Autocast autocast(device.type(), autocasts);
   ModelOutput output = model.forward(batch);
   if (options.compute_loss) {
     output.loss = options.compute_loss(output, batch);
@@ -157,20 +138,22 @@ ModelOutput GaudiTrainer::Impl::forward(const Batch& batch) {
 std::shared_ptr<const Sampler> GaudiTrainer::Impl::train_sampler() const {
   const Dataset& data = *options.train_dataset;
   const auto seed = static_cast<uint64_t>(args.data_seed.value_or(args.seed));
-  const int64_t batch = args.per_device_train_batch_size;
+  const int64_t batch = args.per_device_train_batch_size * world_size();  // of all ranks: together they see the order of one process
+  std::shared_ptr<const Sampler> order;
   if (args.group_by_length) {
-    return std::make_shared<LengthGroupedSampler>(dataset_lengths(data), batch * args.gradient_accumulation_steps, seed);
+    order = std::make_shared<LengthGroupedSampler>(dataset_lengths(data), batch * args.gradient_accumulation_steps, seed);
+  } else if (args.dataloader_drop_last) {
+    order = std::make_shared<RandomSampler>(data.size(), seed);
+  } else {
+    order = std::make_shared<PaddedRandomSampler>(data.size(), batch, seed);
   }
-  if (args.dataloader_drop_last) {
-    return std::make_shared<RandomSampler>(data.size(), seed);
-  }
-  return std::make_shared<PaddedRandomSampler>(data.size(), batch, seed);
+  return distributed ? std::make_shared<DistributedSampler>(order, rank(), world_size(), args.dataloader_drop_last) : order;
 }
 
-// The share of each batch in the loss of the step. Undefined for a step of one batch.
+// The share of each batch in the loss of the step. Undefined for a step of one batch. With several ranks: its number of items, see reduce_step().
 std::vector<at::Tensor> GaudiTrainer::Impl::item_weights(const std::vector<Batch>& batches) const {
   std::vector<at::Tensor> items;
-  if (batches.size() == 1) {
+  if (batches.size() == 1 && !distributed) {
     return {at::Tensor()};
   }
   for (const Batch& batch : batches) {
@@ -179,8 +162,11 @@ std::vector<at::Tensor> GaudiTrainer::Impl::item_weights(const std::vector<Batch
       const at::Tensor& l = labels->second;
       items.push_back((options.shift_labels && l.dim() > 1 ? l.narrow(1, 1, l.size(1) - 1) : l).ne(kIgnored).sum().to(at::kFloat));
     } else {
-      items.push_back(at::full({}, batch.begin()->second.size(0), at::TensorOptions().device(device).dtype(at::kFloat)));
+      items.push_back(at::full({}, train::examples_in(batch), at::TensorOptions().device(device).dtype(at::kFloat)));
     }
+  }
+  if (distributed) {
+    return items;
   }
   at::Tensor total = items.front();
   for (size_t i = 1; i < items.size(); ++i) {
@@ -199,12 +185,21 @@ void GaudiTrainer::Impl::batch_step(const Batch& batch, const at::Tensor& weight
     TORCH_CHECK(output.loss.defined(), "[GaudiTrainer] the model returned no loss: does the batch have ",
                 options.label_names.empty() ? "labels" : options.label_names.front(), "?");
     TORCH_CHECK(output.loss.numel() == 1, "[GaudiTrainer] the loss has shape ", output.loss.sizes(), ", expected one number");
-    const at::Tensor loss = share.defined() ? output.loss * share : output.loss;
+    TORCH_CHECK(output.loss.requires_grad(), "[GaudiTrainer] the loss does not depend on any parameter that requires gradients");
+    // A batch without items has a loss that is no number, and no share.
+    const at::Tensor loss = share.defined() ? (output.loss * share).masked_fill(share.le(0), 0) : output.loss;
     if (lazy() && args.pipelining_fwd_bwd && !is_current_stream_capturing()) {
       mark_step();
     }
     loss.backward();
     return loss.detach().to(at::kFloat).reshape({});
+  };
+  const auto take = [this](const at::Tensor& loss) {
+    if (distributed) {
+      step_loss.add_(loss);
+    } else {
+      add_loss(loss);
+    }
   };
   if (args.use_hpu_graphs_for_training) {
     std::vector<std::string> names;
@@ -231,11 +226,30 @@ void GaudiTrainer::Impl::batch_step(const Batch& batch, const at::Tensor& weight
       });
     }
     if (names == graphed_names && sizes == graphed_sizes) {
-      loss_sum.add_((*graphed_batch)(inputs).front());
+      take((*graphed_batch)(inputs).front());
       return;
     }  // a last batch that is not full runs without a graph
   }
-  loss_sum.add_(body(batch, weight));
+  take(body(batch, weight));
+}
+
+// The mean over all ranks' items, of loss and gradients. items: of this rank's batches.
+void GaudiTrainer::Impl::reduce_step(const std::vector<at::Tensor>& items) {
+  at::Tensor total = items.front();
+  for (size_t i = 1; i < items.size(); ++i) {
+    total = total + items[i];
+  }
+  add_loss(reducer->finish(total, step_loss));
+  step_loss.zero_();
+}
+
+void GaudiTrainer::Impl::add_loss(const at::Tensor& loss) {
+  if (args.logging_nan_inf_filter) {
+    const at::Tensor steps = at::full({}, static_cast<double>(1 + state.global_step - logged_step), loss_sum.options());
+    loss_sum.add_(at::where(at::isfinite(loss), loss, loss_sum / steps));
+  } else {
+    loss_sum.add_(loss);
+  }
 }
 
 // Clipping, optimizer, schedule; gradients are gone, or zero.
@@ -290,7 +304,9 @@ void GaudiTrainer::Impl::log(Log logs) {
     logs.set("max_memory_allocated (GB)", gib(stats.at("allocated_bytes.all.peak")));
     logs.set("total_memory_available (GB)", gib(total));
   }
-  ProgressBar::write(format_log(logs));
+  if (writes()) {
+    ProgressBar::write(format_log(logs));
+  }
   Log entry = logs;
   entry.set("step", state.global_step);
   state.log_history.push_back(entry);
@@ -342,7 +358,11 @@ void GaudiTrainer::Impl::after_step(bool epoch_ended) {
       (due(args.eval_strategy, args.eval_steps.value_or(args.logging_steps), epoch_ended) && !delayed) || control.should_evaluate;
   bool best = false;
   if (evaluates) {
+    TORCH_CHECK(options.eval_dataset != nullptr, "[GaudiTrainer] a callback asks for an evaluation, but there is no evaluation data");
     const Log metrics = evaluate(*options.eval_dataset, "eval");
+    TORCH_CHECK(metrics.contains(args.best_metric()) ||
+                    (!args.load_best_model_at_end && args.save_strategy != "best" && !scheduler->wants_metric()),
+                "[GaudiTrainer] metric_for_best_model: the evaluation has no '", args.best_metric(), "'; got ", format_log(metrics));
     if (scheduler->wants_metric()) {
       scheduler->step(metrics.number(args.best_metric()));
     }
@@ -350,9 +370,6 @@ void GaudiTrainer::Impl::after_step(bool epoch_ended) {
     call([&](TrainerCallback& c) { c.on_evaluate(args, state, control, metrics); });
     if (metrics.contains(args.best_metric())) {
       best = better(metrics.number(args.best_metric()));
-    } else {
-      TORCH_CHECK(!args.load_best_model_at_end && args.save_strategy != "best",
-                  "[GaudiTrainer] metric_for_best_model: the evaluation has no '", args.best_metric(), "'; got ", format_log(metrics));
     }
     if (best) {
       state.best_metric = metrics.number(args.best_metric());
@@ -389,10 +406,16 @@ void GaudiTrainer::Impl::train_epoch(int64_t epoch, int64_t first_batch) {
     const std::vector<at::Tensor> weights = item_weights(batches);
     for (size_t i = 0; i < batches.size(); ++i) {
       model.module->train();
+      if (distributed && i + 1 == batches.size()) {
+        reducer->start(/*overlap=*/!args.use_hpu_graphs_for_training);
+      }
       batch_step(batches[i], weights[i]);
       if (lazy()) {
         mark_step();
       }
+    }
+    if (distributed) {
+      reduce_step(weights);
     }
     update_step();
     if (lazy()) {
@@ -419,6 +442,7 @@ TrainOutput GaudiTrainer::Impl::train() {
       impl.in_train = false;
       impl.graphed_batch.reset();
       impl.graphed_update.reset();
+      impl.reducer.reset();
       impl.loader.reset();
     }
   } scope(*this);
@@ -450,6 +474,11 @@ TrainOutput GaudiTrainer::Impl::train() {
   for (const at::Tensor& p : optimizer->parameters()) {
     p.mutable_grad().reset();
   }
+  if (distributed) {
+    reducer = std::make_unique<train::GradientReducer>(model.module->parameters(), args.ddp_bucket_cap_mb << 20,
+                                                       /*keep_gradients=*/args.use_hpu_graphs_for_training);
+    step_loss = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
+  }
   state = TrainerState();
   state.max_steps = max_steps;
   state.num_train_epochs = (max_steps + steps_in_epoch - 1) / steps_in_epoch;
@@ -465,31 +494,35 @@ TrainOutput GaudiTrainer::Impl::train() {
   logged_step = 0;
   const std::string checkpoint = resume();
   const int64_t first_step = state.global_step;
-  std::filesystem::create_directories(args.output_dir);
-  lines = std::make_unique<JsonLinesWriter>((std::filesystem::path(args.output_dir) / "log.jsonl").string(), !checkpoint.empty());
-  if (args.report_to == "tensorboard") {
+  train::make_folder(args.output_dir, "GaudiTrainer");
+  if (writes()) {
+    lines = std::make_unique<JsonLinesWriter>((std::filesystem::path(args.output_dir) / "log.jsonl").string(), !checkpoint.empty());
+  }
+  if (args.report_to == "tensorboard" && writes()) {
     board = std::make_unique<TensorBoardWriter>(args.logging_dir.value_or((std::filesystem::path(args.output_dir) / "runs").string()));
     board->add_text("args", "```\n" + args.to_json() + "\n```");
   }
 
-  const int64_t examples = options.train_dataset->size(), total_batch = args.per_device_train_batch_size * accumulation;
+  const int64_t examples = options.train_dataset->size(), total_batch = args.per_device_train_batch_size * accumulation * world_size();
   int64_t trainable = 0;
   for (const at::Tensor& p : optimizer->parameters()) {
     trainable += p.numel();
   }
-  std::fprintf(stderr,
-               "***** Running training *****\n  Num examples = %ld\n  Num Epochs = %ld\n  Instantaneous batch size per device = %ld\n"
-               "  Total train batch size (w. parallel, distributed & accumulation) = %ld\n  Gradient Accumulation steps = %ld\n"
-               "  Total optimization steps = %ld\n  Number of trainable parameters = %ld\n",
-               examples, state.num_train_epochs, args.per_device_train_batch_size, total_batch, accumulation, max_steps, trainable);
-  if (!checkpoint.empty()) {
-    std::fprintf(stderr, "  Continuing from %s at step %ld\n", checkpoint.c_str(), first_step);
+  if (writes()) {
+    std::fprintf(stderr,
+                 "***** Running training *****\n  Num examples = %ld\n  Num Epochs = %ld\n  Instantaneous batch size per device = %ld\n"
+                 "  Total train batch size (w. parallel, distributed & accumulation) = %ld\n  Gradient Accumulation steps = %ld\n"
+                 "  Total optimization steps = %ld\n  Number of trainable parameters = %ld\n",
+                 examples, state.num_train_epochs, args.per_device_train_batch_size, total_batch, accumulation, max_steps, trainable);
+    if (!checkpoint.empty()) {
+      std::fprintf(stderr, "  Continuing from %s at step %ld\n", checkpoint.c_str(), first_step);
+    }
   }
 
   ProgressBarOptions bar_options;
   bar_options.total = max_steps;
   bar_options.initial = first_step;
-  bar_options.disable = args.disable_tqdm;
+  bar_options.disable = args.disable_tqdm || !writes();
   ProgressBar bar(bar_options);
   const uint64_t compiled_before = graphs_compiled();
   std::optional<Clock::time_point> after_warmup;
@@ -507,8 +540,10 @@ TrainOutput GaudiTrainer::Impl::train() {
     if (done == kWarmupSteps) {
       wait();
       warmup_seconds = seconds(Clock::now() - loop_begin);
-      ProgressBar::write(c10::str("First ", kWarmupSteps, " steps (compilation and warm-up): ", train::round_to(warmup_seconds, 2), " s, ",
-                                  graphs_compiled() - compiled_before, " graphs compiled"));
+      if (writes()) {
+        ProgressBar::write(c10::str("First ", kWarmupSteps, " steps (compilation and warm-up): ", train::round_to(warmup_seconds, 2),
+                                    " s, ", graphs_compiled() - compiled_before, " graphs compiled"));
+      }
     }
     if (args.throughput_warmup_steps > 0 && done == args.throughput_warmup_steps) {
       wait();
@@ -564,13 +599,17 @@ TrainOutput GaudiTrainer::Impl::train() {
   output.metrics.set("train_loss", output.training_loss);
   if (args.load_best_model_at_end && state.best_model_checkpoint) {
     load_model(*state.best_model_checkpoint);
-    std::fprintf(stderr, "Loaded the best model from %s (%s: %g)\n", state.best_model_checkpoint->c_str(), args.best_metric().c_str(),
-                 *state.best_metric);
+    if (writes()) {
+      std::fprintf(stderr, "Loaded the best model from %s (%s: %g)\n", state.best_model_checkpoint->c_str(), args.best_metric().c_str(),
+                   *state.best_metric);
+    }
   }
   log(output.metrics);
   output.metrics.set("epoch", state.epoch);
   call([&](TrainerCallback& c) { c.on_train_end(args, state, control); });
-  state.save_to_json((std::filesystem::path(args.output_dir) / "trainer_state.json").string());
+  if (writes()) {
+    state.save_to_json((std::filesystem::path(args.output_dir) / "trainer_state.json").string());
+  }
   return output;
 }
 

@@ -1,12 +1,16 @@
-// The inference binary: loads the weights that train_digits saved, replays an HPU Graph, and draws the digits that it read with its answers.
+// The inference binary: loads the model that train_digits saved, replays an HPU Graph, and draws the digits that it read with its answers.
 #include <png.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/graphed.h>
 #include <torch_hpu/metrics.h>
+#include <torch_hpu/models/conv_net.h>
+#include <torch_hpu/models/vit.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "digits.h"
 
@@ -65,28 +69,45 @@ void draw_png(const std::string& path, const torch::Tensor& images, const torch:
   TORCH_CHECK(png_image_write_to_file(&image, path.c_str(), 0, pixels.data(), 0, nullptr), "cannot write ", path, ": ", image.message);
 }
 
+// What config.json says.
+std::string model_type(const std::string& folder) {
+  std::ifstream file(folder + "/config.json");
+  TORCH_CHECK(file, "there is no ", folder, "/config.json: make a model with train_digits");
+  const auto config = nlohmann::json::parse(file);
+  return config.value("model_type", "");
+}
+
+using Reader = std::function<torch::Tensor(const torch::Tensor&)>;  // pixel values -> scores [N, 10]
+
+template <typename Model>
+Reader load(const std::string& folder) {
+  const auto model = Model::from_pretrained(folder);
+  model->eval();
+  model->to(torch_hpu::kDevice);
+  return [model](const torch::Tensor& pixels) { return model->logits(pixels); };
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string data = "examples/data/digits.safetensors", weights = "build/digits_net.safetensors", png;
+  std::string data = "examples/data/digits.safetensors", folder = "build/digits", png;
   int count = 64, draw = 16;
-  CLI::App app("Reads handwritten digits with a trained net, by HPU Graph.");
+  CLI::App app("Reads handwritten digits with a trained model, by HPU Graph.");
   app.add_option("--data", data, "digits file")->capture_default_str();
-  app.add_option("--weights", weights, "weights written by train_digits")->capture_default_str();
+  app.add_option("--model,--weights", folder, "folder written by train_digits")->capture_default_str();
   app.add_option("--count", count, "digits to read")->check(CLI::Range(1, 364))->capture_default_str();
   app.add_option("--draw", draw, "of these, digits to draw as text")->capture_default_str();
   app.add_option("--png", png, "draw all of them into this file");
   CLI11_PARSE(app, argc, argv);
   try {
     const Digits digits = load_digits(data);
-    DigitsNet net;
-    load_state_dict(*net, torch_hpu::load_safetensors(weights));
-    net->eval();
-    net->to(torch_hpu::kDevice);
+    const std::string type = model_type(folder);
+    TORCH_CHECK(type == "vit" || type == "resnet", folder, "/config.json: model_type: got '", type, "', expected vit or resnet");
     const torch::NoGradGuard no_grad;
-    auto graphed = torch_hpu::wrap_in_hpu_graph(net);
+    auto graphed = torch_hpu::wrap_in_hpu_graph(type == "vit" ? load<torch_hpu::ViTForImageClassificationImpl>(folder)
+                                                              : load<torch_hpu::ResNetForImageClassificationImpl>(folder));
     const auto images = digits.test_images.slice(0, 0, count), labels = digits.test_labels.slice(0, 0, count);
-    const auto on_device = images.to(torch_hpu::kDevice);
+    const auto on_device = pixel_values(type, images).to(torch_hpu::kDevice);
     const auto read = graphed(on_device).argmax(1).to(torch::kCPU);
 
     constexpr int kReplays = 50;
@@ -104,9 +125,11 @@ int main(int argc, char** argv) {
       draw_png(png, images, read, labels);
       std::printf("drawn: %s\n", png.c_str());
     }
+    return 0;
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "classify_digits: %s\n", error.what_without_backtrace());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "classify_digits: %s\n", error.what());
-    return 1;
   }
-  return 0;
+  return 1;
 }

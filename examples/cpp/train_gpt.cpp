@@ -90,6 +90,7 @@ int main(int argc, char** argv) {
   args.eval_steps = 250;
   args.save_steps = 250;
   args.save_total_limit = 2;
+  args.prediction_loss_only = true;
   torch_hpu::GPTConfig config;
   config.n_positions = 256;
   config.n_embd = 384;
@@ -126,6 +127,15 @@ int main(int argc, char** argv) {
     const torch::Tensor tokens = alphabet.encode(text);
     TORCH_CHECK(tokens.numel() > 20 * config.n_positions, "the text has ", tokens.numel(), " characters, expected more than ",
                 20 * config.n_positions);
+    TORCH_CHECK(!prompt.empty(), "--prompt: got no characters, expected at least 1");
+    TORCH_CHECK(static_cast<int64_t>(prompt.size()) < config.n_positions, "--prompt: got ", prompt.size(),
+                " characters, expected fewer than the context of ", config.n_positions);
+    for (const char c : prompt) {
+      TORCH_CHECK(alphabet.characters.find(c) != std::string::npos, "--prompt: the byte ", static_cast<int>(static_cast<unsigned char>(c)),
+                  " is not in the text");
+    }
+    const auto gaudi_config =
+        args.gaudi_config_name ? torch_hpu::GaudiConfig::from_pretrained(*args.gaudi_config_name) : torch_hpu::GaudiConfig();
     const int64_t split = tokens.numel() * 9 / 10;
     torch_hpu::TrainerOptions options;
     options.train_dataset = std::make_shared<torch_hpu::TokenDataset>(tokens.narrow(0, 0, split), config.n_positions);
@@ -140,13 +150,14 @@ int main(int argc, char** argv) {
     }
     std::printf("%ld characters of %ld kinds in %s; a GPT of %ld parameters\n", tokens.numel(), config.vocab_size, text_path.c_str(),
                 parameters - config.vocab_size * config.n_embd);  // the tied weight counts once
-    torch_hpu::GaudiTrainer trainer(torch_hpu::trainer_model(model), torch_hpu::GaudiConfig(), args, options);
+    torch_hpu::GaudiTrainer trainer(torch_hpu::trainer_model(model), gaudi_config, args, options);
     const auto trained = trainer.train();
-    args.prediction_loss_only = true;
-    const auto metrics = trainer.evaluate();
     trainer.save_model();
-    std::printf("trained %ld steps: training loss %.4f, validation loss %.4f nats per character; %.2f steps/s\n", trained.global_step,
-                trained.training_loss, metrics.number("eval_loss"), trained.metrics.number("train_steps_per_second"));
+    std::printf("trained %ld steps: training loss %.4f nats per character; %.2f steps/s\n", trained.global_step, trained.training_loss,
+                trained.metrics.number("train_steps_per_second"));
+    if (args.eval_strategy != "no") {
+      std::printf("validation loss %.4f nats per character\n", trainer.evaluate().number("eval_loss"));
+    }
 
     sampling.max_new_tokens = std::min(sampling.max_new_tokens, config.n_positions - static_cast<int64_t>(prompt.size()));
     const auto start = std::chrono::steady_clock::now();
