@@ -44,7 +44,7 @@ torch_hpu::UNet2DConditionConfig unet_config() {
   config.block_out_channels = {64, 128};
   config.down_block_types = {2, "CrossAttnDownBlock2D"};
   config.up_block_types = {2, "CrossAttnUpBlock2D"};
-  config.layers_per_block = {2};
+  config.layers_per_block = {1};
   config.norm_num_groups = 16;
   config.cross_attention_dim = {kTextWidth};
   config.attention_head_dim = {4};

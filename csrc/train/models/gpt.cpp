@@ -297,14 +297,28 @@ std::shared_ptr<GPTImpl> GPTImpl::from_pretrained(const std::string& folder) {
 
 at::Tensor generate(GPT& model, const at::Tensor& input_ids, const GenerateOptions& options) {
   const GPTConfig& config = model->config();
-  TORCH_CHECK(input_ids.dim() == 2 && input_ids.size(1) > 0 && input_ids.scalar_type() == at::kLong, "[generate] input_ids: got ",
-              input_ids.scalar_type(), " ", input_ids.sizes(), ", expected int64 [batch, 1 token or more]");
-  TORCH_CHECK_VALUE(options.max_new_tokens >= 0 && options.temperature >= 0 && options.top_k >= 0,
-                    "[generate] max_new_tokens, temperature and top_k must be 0 or more");
+  TORCH_CHECK(input_ids.dim() == 2 && input_ids.numel() > 0 && input_ids.scalar_type() == at::kLong, "[generate] input_ids: got ",
+              input_ids.scalar_type(), " ", input_ids.sizes(), ", expected int64 [1 row or more, 1 token or more]");
+  for (const auto& [name, value] :
+       {std::pair{"max_new_tokens", static_cast<double>(options.max_new_tokens)}, std::pair{"temperature", options.temperature},
+        std::pair{"top_k", static_cast<double>(options.top_k)}}) {
+    TORCH_CHECK_VALUE(value >= 0, "[generate] ", name, ": got ", value, ", expected 0 or more");
+  }
   TORCH_CHECK_VALUE(input_ids.size(1) + options.max_new_tokens <= config.n_positions, "[generate] ", input_ids.size(1), " tokens and ",
                     options.max_new_tokens, " new ones are more than n_positions = ", config.n_positions);
+  const at::Tensor prompt = input_ids.to(at::kCPU);
+  for (const int64_t token : {prompt.min().item<int64_t>(), prompt.max().item<int64_t>()}) {
+    TORCH_CHECK_INDEX(token >= 0 && token < config.vocab_size, "[generate] input_ids: got token ", token, ", expected 0 to ",
+                      config.vocab_size - 1);
+  }
   const torch::NoGradGuard no_grad;
-  const bool was_training = model->is_training();
+  struct EvalMode {
+    GPTImpl& model;
+    const bool was_training = model.is_training();
+    ~EvalMode() {
+      model.train(was_training);
+    }
+  } const mode{*model};
   model->eval();
   const c10::Device device = model->parameters().front().device();
   const bool hpu = device.type() == kDeviceType;
@@ -322,14 +336,15 @@ at::Tensor generate(GPT& model, const at::Tensor& input_ids, const GenerateOptio
     if (options.temperature == 0) {
       return indices.narrow(1, 0, 1);
     }
-    return indices.gather(1, at::multinomial((values / options.temperature).softmax(-1), 1, false, generator));
+    const at::Tensor below = values - values.narrow(1, 0, 1);  // 0 and less: no temperature makes them infinite
+    return indices.gather(1, at::multinomial((below / options.temperature).softmax(-1), 1, false, generator));
   };
-  std::vector<at::Tensor> rows{input_ids.to(at::kCPU)};
+  std::vector<at::Tensor> rows{prompt};
   GraphCache graphs(1);
   at::Tensor next;
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
     if (i == 0) {
-      next = choose(step(input_ids.to(device)));
+      next = choose(step(prompt.to(device)));
     } else if (hpu && options.use_hpu_graphs) {
       next = choose(graphs.run({next.to(device)}, {}, [&](const std::vector<at::Tensor>& inputs) { return step(inputs[0]); }));
     } else {
@@ -337,7 +352,6 @@ at::Tensor generate(GPT& model, const at::Tensor& input_ids, const GenerateOptio
     }
     rows.push_back(next);
   }
-  model->train(was_training);
   return at::cat(rows, 1);
 }
 
