@@ -19,10 +19,11 @@ def register() -> None:
             f"torch_hpu was built for torch {_TORCH_VERSION}, but torch {installed} is installed. "
             f"Install the matching one (pip install torch=={_TORCH_VERSION}) or rebuild torch_hpu."
         )
-    from torch_hpu import _C, hpu  # _C loads libtorch_hpu.so, which registers everything with the dispatcher
+    from torch_hpu import _C, distributed, hpu  # _C loads libtorch_hpu.so, which registers everything with the dispatcher
 
     # Messages name the user's line, not the library's.
     _C.set_library_folders([os.path.dirname(package) + os.sep for package in (torch.__file__, __file__)])
 
     torch._register_device_module("hpu", hpu)
     torch.utils.generate_methods_for_privateuse1_backend(for_tensor=True, for_module=True, for_packed_sequence=True)
+    distributed.register_backend()

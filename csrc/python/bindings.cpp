@@ -17,6 +17,7 @@
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include "csrc/python/distributed.h"
 #include "csrc/python/latest_call.h"
 #include "csrc/python/place.h"
 
@@ -44,6 +45,7 @@ at::Tensor wrapped_number(const at::Tensor& tensor) {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   install_interpreter({&release_gil, &acquire_gil, &python::here, &python::text});
   m.def("set_library_folders", &python::set_library_folders);
+  python::bind_distributed(m);
 
   m.def("device_count", &device_count);
   m.def("current_device", &current_device);

@@ -25,6 +25,7 @@ AddedVocabulary::AddedVocabulary(const std::vector<AddedToken>& tokens, const st
   for (const auto& [id, token] : tokens_) {
     const std::u32string content = from_utf8(token.content);
     const std::u32string text = token.normalized ? normalise_(content) : content;
+    shown_[id] = to_utf8(text);
     if (!text.empty()) {
       (token.normalized ? normalised_ : raw_)[text.front()].push_back({text, id, &token});
     }
@@ -87,9 +88,14 @@ void AddedVocabulary::split(std::u32string_view text, const Patterns& patterns, 
   add(-1, done, text.size());
 }
 
-const AddedToken* AddedVocabulary::find(int64_t id) const {
-  const auto found = tokens_.find(id);
-  return found == tokens_.end() ? nullptr : &found->second;
+const std::string* AddedVocabulary::shown(int64_t id) const {
+  const auto found = shown_.find(id);
+  return found == shown_.end() ? nullptr : &found->second;
+}
+
+bool AddedVocabulary::is_special(const std::string& shown) const {
+  const auto found = ids_.find(shown);
+  return found != ids_.end() && tokens_.at(found->second).special;
 }
 
 int64_t AddedVocabulary::id(const std::string& content) const {

@@ -30,6 +30,11 @@ class AddedVocabulary {
   std::vector<Piece> split(std::u32string_view text) const;
   const AddedToken* find(int64_t id) const;      // null for tokens of the vocabulary alone
   int64_t id(const std::string& content) const;  // of a token that was added
+  // How decoded texts show a token, and whether they leave it out. As in the original, those that are found in normal forms show theirs,
+  // and are left out only if that is the content of a special token.
+  const std::string* shown(int64_t id) const;  // null for tokens of the vocabulary alone
+  bool is_special(const std::string& shown) const;
+
   const std::map<int64_t, AddedToken>& tokens() const {
     return tokens_;
   }
@@ -46,6 +51,7 @@ class AddedVocabulary {
 
   Normalise normalise_;
   std::map<int64_t, AddedToken> tokens_;
+  std::map<int64_t, std::string> shown_;
   std::unordered_map<std::string, int64_t> ids_;
   Patterns raw_, normalised_;
 };

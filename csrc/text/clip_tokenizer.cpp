@@ -64,7 +64,7 @@ Json to_json(const AddedToken& token) {
 }
 
 std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(json.is_object() ? 2 : -1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::map<std::string, AddedToken> to_roles(const CLIPSpecialTokens& special) {
@@ -158,9 +158,9 @@ void CLIPTokenizer::save_pretrained(const std::string& folder) const {
   for (const auto& [token, id] : impl_->vocabulary) {
     by_id[id] = &token;
   }
-  Json vocabulary = Json::object();
+  std::string vocabulary;
   for (const auto& [id, token] : by_id) {
-    vocabulary.push_back({*token, id});
+    vocabulary += (vocabulary.empty() ? "{" : ", ") + dump(*token) + ": " + std::to_string(id);
   }
   std::string merges = "#version: 0.2\n";
   for (const auto& [left, right] : impl_->merges) {
@@ -174,7 +174,7 @@ void CLIPTokenizer::save_pretrained(const std::string& folder) const {
   config["add_prefix_space"] = false;
   config["added_tokens_decoder"] = std::move(decoder);
   for (const auto& [name, token] : impl_->settings.roles) {
-    map[name] = to_json(*impl_->added.find(impl_->added.id(token.content)));
+    map[name] = to_json(impl_->added.tokens().at(impl_->added.id(token.content)));
     config[name] = token.content;
   }
   config["clean_up_tokenization_spaces"] = impl_->settings.clean_up_tokenization_spaces;
@@ -186,10 +186,10 @@ void CLIPTokenizer::save_pretrained(const std::string& folder) const {
   config["padding_side"] = impl_->settings.pad_left ? "left" : "right";
   config["truncation_side"] = impl_->settings.truncate_left ? "left" : "right";
   config["tokenizer_class"] = "CLIPTokenizer";
-  text::write_file(join(folder, "vocab.json"), dump(vocabulary), kWhat);
+  text::write_file(join(folder, "vocab.json"), (vocabulary.empty() ? "{" : vocabulary) + "}\n", kWhat);
   text::write_file(join(folder, "merges.txt"), merges, kWhat);
-  text::write_file(join(folder, "special_tokens_map.json"), dump(map), kWhat);
-  text::write_file(join(folder, "tokenizer_config.json"), dump(config), kWhat);
+  text::write_file(join(folder, "special_tokens_map.json"), dump(map) + "\n", kWhat);
+  text::write_file(join(folder, "tokenizer_config.json"), dump(config) + "\n", kWhat);
 }
 
 std::vector<std::string> CLIPTokenizer::tokenize(const std::string& text) const {

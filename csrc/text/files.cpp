@@ -1,11 +1,14 @@
 #include "csrc/text/files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+
+#include "csrc/text/unicode.h"
 
 namespace torch_hpu::text {
 
@@ -41,6 +44,7 @@ Json read_object(const std::string& path, const char* what) {
 
 std::vector<std::string> read_lines(const std::string& path, const char* what) {
   const std::string text = read_file(path, what);
+  TORCH_CHECK(to_utf8(from_utf8(text)) == text, "[", what, "] ", path, " is no UTF-8");
   std::vector<std::string> lines;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());

@@ -10,7 +10,7 @@
 
 namespace torch_hpu::text {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // sorted: an ordered one takes quadratic time for a vocabulary
 
 bool is_file(const std::string& path);
 std::string join(const std::string& folder, const std::string& name);
@@ -18,7 +18,7 @@ std::string join(const std::string& folder, const std::string& name);
 std::string read_file(const std::string& path, const char* what);
 Json read_object(const std::string& path, const char* what);  // the file holds a JSON object
 
-// The lines without their ends, as Rust's lines(): the last one need not have an end.
+// The lines of a file in UTF-8, without their ends. The last one need not have an end.
 std::vector<std::string> read_lines(const std::string& path, const char* what);
 
 void make_folder(const std::string& path, const char* what);

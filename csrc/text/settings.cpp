@@ -16,8 +16,7 @@ bool is_token(const Json& json) {
 
 // A string is a special token without more flags. `special`: whether an object that does not say is one.
 AddedToken to_token(const Json& json, bool special, const std::string& where, const char* what) {
-  TORCH_CHECK(is_token(json), "[", what, "] ", where, ": got ", json.dump(-1, ' ', false, Json::error_handler_t::replace),
-              ", expected a token: a text, or an object with its content");
+  TORCH_CHECK(is_token(json), "[", what, "] ", where, ": got ", json.dump(), ", expected a token: a text, or an object with its content");
   if (json.is_string()) {
     return {json.get<std::string>()};
   }

@@ -110,9 +110,9 @@ TokenBatch TokenizerCore::batch(const std::vector<std::string>& texts, const Tok
 std::vector<std::string> TokenizerCore::to_tokens(const std::vector<int64_t>& ids, bool skip_special_tokens) const {
   std::vector<std::string> tokens;
   for (const int64_t id : ids) {
-    if (const AddedToken* token = added.find(id)) {
-      if (!skip_special_tokens || !token->special) {
-        tokens.push_back(token->content);
+    if (const std::string* token = added.shown(id)) {
+      if (!skip_special_tokens || !added.is_special(*token)) {
+        tokens.push_back(*token);
       }
     } else if (const auto found = tokens_.find(id); found != tokens_.end()) {
       tokens.push_back(found->second);

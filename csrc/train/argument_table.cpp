@@ -68,6 +68,8 @@ const std::vector<ArgumentRow>& argument_rows() {
       {"disable_tensor_cache_hpu_graphs", &A::disable_tensor_cache_hpu_graphs, "accepted: graphs keep no inputs"},
       {"max_hpu_graphs", &A::max_hpu_graphs, "graphs of inference that are kept"},
       {"distribution_strategy", &A::distribution_strategy, "ddp or fast_ddp"},
+      {"ddp_bucket_cap_mb", &A::ddp_bucket_cap_mb, "megabytes of gradients that travel together between processes"},
+      {"ddp_timeout", &A::ddp_timeout, "seconds that a process waits for the others"},
       {"throughput_warmup_steps", &A::throughput_warmup_steps, "first steps that speed metrics leave out"},
       {"adjust_throughput", &A::adjust_throughput, "leave logging, evaluation and saving out of the speed metrics"},
       {"pipelining_fwd_bwd", &A::pipelining_fwd_bwd, "a step boundary between forward and backward"},

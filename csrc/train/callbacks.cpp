@@ -47,7 +47,9 @@ std::string EarlyStoppingCallback::state() const {
 }
 
 void EarlyStoppingCallback::load_state(const std::string& json) {
-  waited_ = train::parse_json(json, "[EarlyStoppingCallback] state").at("attributes").at("early_stopping_patience_counter").get<int64_t>();
+  const auto state = train::parse_json(json, "[EarlyStoppingCallback] the state");
+  TORCH_CHECK(state.is_object() && state.contains("attributes"), "[EarlyStoppingCallback] the state has no 'attributes'");
+  waited_ = train::json_field<int64_t>(state["attributes"], "early_stopping_patience_counter", "[EarlyStoppingCallback] the state");
 }
 
 }  // namespace torch_hpu

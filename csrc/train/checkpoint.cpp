@@ -12,8 +12,10 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "csrc/train/files.h"
@@ -34,8 +36,12 @@ std::string in(const std::string& folder, const char* file) {
 void sync_files(const std::string& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const int file = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-    TORCH_CHECK(file >= 0 && ::fsync(file) == 0, "[GaudiTrainer] cannot write ", entry.path().string());
-    ::close(file);
+    const bool synced = file >= 0 && ::fsync(file) == 0;
+    const int error = errno;
+    if (file >= 0) {
+      ::close(file);
+    }
+    TORCH_CHECK(synced, "[GaudiTrainer] cannot write ", entry.path().string(), ": ", std::strerror(error));
   }
   train::sync_folder(folder);
 }
@@ -50,10 +56,20 @@ at::Tensor generator_state(bool hpu) {
   return at::Tensor(generator.get_state());
 }
 
-void set_generator_state(bool hpu, const at::Tensor& state) {
+void set_generator_state(bool hpu, const at::Tensor& state, const std::string& folder) {
   at::Generator generator = generator_of(hpu);
   const std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(state);
+  try {
+    generator.set_state(state);
+  } catch (const c10::Error& e) {
+    TORCH_CHECK(false, "[GaudiTrainer] ", folder, "/training_state.safetensors: rng_state.", hpu ? "hpu" : "cpu",
+                " is no state of its generator: ", e.what_without_backtrace());
+  }
+}
+
+// The name of a rank's part of the state; rank 0's is that of a run on one process.
+std::string of_rank(const std::string& name, int rank) {
+  return rank == 0 ? name : name + "." + std::to_string(rank);
 }
 
 }  // namespace
@@ -80,7 +96,10 @@ std::string GaudiTrainer::last_checkpoint(const std::string& folder) {
 }
 
 void GaudiTrainer::Impl::save_model(const std::string& folder) const {
-  fs::create_directories(folder);
+  if (!writes()) {
+    return;
+  }
+  train::make_folder(folder, "GaudiTrainer");
   save_safetensors(in(folder, "model.safetensors"), state_dict(*model.module));
   if (model.save_config) {
     model.save_config(folder);
@@ -101,16 +120,41 @@ void GaudiTrainer::Impl::save_checkpoint() {
     }
     return;
   }
+  // Every rank's generators go into rank 0's file.
+  std::map<std::string, at::Tensor> generators{{"rng_state.cpu", generator_state(false)}};
+  if (on_hpu()) {
+    generators["rng_state.hpu"] = generator_state(true);
+  }
+  if (distributed) {
+    std::map<std::string, at::Tensor> all;
+    for (const auto& [name, own] : generators) {
+      const at::Tensor states = all_gather(own);
+      for (int r = 0; r < world_size(); ++r) {
+        all[of_rank(name, r)] = states[r].clone();
+      }
+    }
+    generators = std::move(all);
+  }
+  if (writes()) {
+    write_checkpoint(folder, generators);
+  } else if (state.best_global_step == state.global_step) {
+    state.best_model_checkpoint = folder;
+  }
+  if (distributed) {
+    barrier();  // nobody goes on, and perhaps loads the best model, before the files are there
+  }
+  call([&](TrainerCallback& c) { c.on_save(args, state, control, folder); });
+}
+
+void GaudiTrainer::Impl::write_checkpoint(const std::string& folder, const std::map<std::string, at::Tensor>& generators) {
   const std::string partial = folder + kPartial;
   fs::remove_all(partial);
   save_model(partial);
   save_safetensors(in(partial, "optimizer.safetensors"), optimizer->state());
   train::write_atomically(in(partial, "scheduler.json"), scheduler->state() + "\n", "GaudiTrainer");
-  std::map<std::string, at::Tensor> rest{
-      {"rng_state.cpu", generator_state(false)}, {"loss_sum", loss_sum}, {"logged_step", at::scalar_tensor(logged_step, at::kLong)}};
-  if (on_hpu()) {
-    rest["rng_state.hpu"] = generator_state(true);
-  }
+  std::map<std::string, at::Tensor> rest = generators;
+  rest["loss_sum"] = loss_sum;
+  rest["logged_step"] = at::scalar_tensor(logged_step, at::kLong);
   save_safetensors(in(partial, "training_state.safetensors"), rest);
   const DataPosition position = loader->position();
   train::write_atomically(in(partial, "sampler.json"),
@@ -132,7 +176,6 @@ void GaudiTrainer::Impl::save_checkpoint() {
   TORCH_CHECK(!error, "[GaudiTrainer] cannot rename ", partial, " to ", folder, ": ", error.message());
   train::sync_folder(args.output_dir);
   remove_old_checkpoints();
-  call([&](TrainerCallback& c) { c.on_save(args, state, control, folder); });
 }
 
 // Keeps the newest save_total_limit, the best one among them.
@@ -177,21 +220,30 @@ void GaudiTrainer::Impl::load_checkpoint(const std::string& folder) {
   const auto rest = load_safetensors(in(folder, "training_state.safetensors"));
   const std::string schedule = train::read_file(in(folder, "scheduler.json"), "GaudiTrainer");
   const TrainerState saved = TrainerState::load_from_json(in(folder, "trainer_state.json"));
-  const auto position = train::parse_json(train::read_file(in(folder, "sampler.json"), "GaudiTrainer"), "[GaudiTrainer] sampler.json");
+  const std::string what = "[GaudiTrainer] " + in(folder, "sampler.json");
+  const auto position = train::parse_json(train::read_file(in(folder, "sampler.json"), "GaudiTrainer"), what);
+  TORCH_CHECK(position.is_object(), what, " is no JSON object");
   for (const char* name : {"rng_state.cpu", "loss_sum", "logged_step"}) {
     TORCH_CHECK(rest.count(name) == 1, "[GaudiTrainer] ", folder, "/training_state.safetensors has no '", name, "'");
+    TORCH_CHECK(name == std::string("rng_state.cpu") || rest.at(name).numel() == 1, "[GaudiTrainer] ", folder,
+                "/training_state.safetensors: ", name, ": got shape ", rest.at(name).sizes(), ", expected one number");
   }
   load_state_dict(*model.module, weights);
   optimizer->load_state(moments);
   scheduler->load_state(schedule);
   if (!args.ignore_data_skip) {
-    loader->restore({position.at("epoch").get<int64_t>(), position.at("batch").get<int64_t>(), position.at("order").get<std::string>()});
+    loader->restore({train::json_field<int64_t>(position, "epoch", what), train::json_field<int64_t>(position, "batch", what),
+                     train::json_field<std::string>(position, "order", what)});
   }
-  loss_sum.copy_(rest.at("loss_sum"));
+  loss_sum.copy_(rest.at("loss_sum").reshape({}));
   logged_step = rest.at("logged_step").item<int64_t>();
-  set_generator_state(false, rest.at("rng_state.cpu"));
-  if (on_hpu() && rest.count("rng_state.hpu") == 1) {
-    set_generator_state(true, rest.at("rng_state.hpu"));
+  for (const bool hpu : {false, true}) {
+    const std::string name = hpu ? "rng_state.hpu" : "rng_state.cpu";
+    const auto own = rest.find(of_rank(name, rank()));
+    const auto found = own != rest.end() ? own : rest.find(name);  // more ranks than when it was saved
+    if (found != rest.end() && (!hpu || on_hpu())) {
+      set_generator_state(hpu, found->second, folder);
+    }
   }
   const int64_t max_steps = state.max_steps, epochs = state.num_train_epochs;
   state = saved;
@@ -205,12 +257,30 @@ void GaudiTrainer::Impl::load_checkpoint(const std::string& folder) {
 }
 
 std::string GaudiTrainer::Impl::resume() {
+  const std::string checkpoint = find_and_load();
+  if (distributed) {
+    const at::Tensor steps = all_gather(at::scalar_tensor(state.global_step, at::kLong));
+    for (int r = 0; r < world_size(); ++r) {
+      TORCH_CHECK(steps[r].item<int64_t>() == state.global_step, "[GaudiTrainer] rank ", rank(), " goes on from step ", state.global_step,
+                  " and rank ", r, " from step ", steps[r].item<int64_t>(), ": all have to see the same checkpoints in ", args.output_dir);
+    }
+  }
+  return checkpoint;
+}
+
+std::string GaudiTrainer::Impl::find_and_load() {
   if (!args.resume_from_checkpoint || *args.resume_from_checkpoint == "false" || *args.resume_from_checkpoint == "False") {
     TORCH_CHECK(args.overwrite_output_dir || train::checkpoint_steps(args.output_dir).empty(), "[GaudiTrainer] output_dir ",
                 args.output_dir,
                 " holds checkpoints: set resume_from_checkpoint=true to go on from the newest, or overwrite_output_dir=true to start anew");
-    for (int64_t step : train::checkpoint_steps(args.output_dir)) {
+    if (distributed) {
+      barrier();  // all have looked
+    }
+    for (int64_t step : writes() ? train::checkpoint_steps(args.output_dir) : std::vector<int64_t>()) {
       fs::remove_all(fs::path(args.output_dir) / (kPrefix + std::to_string(step)));
+    }
+    if (distributed) {
+      barrier();
     }
     return "";
   }

@@ -35,10 +35,11 @@ struct Call : torch::CustomClassHolder {
 };
 
 struct Checkpointed : torch::autograd::Function<Checkpointed> {
-  static variable_list forward(AutogradContext* context, c10::intrusive_ptr<Call> call, variable_list inputs) {
+  // A TensorList: apply() takes a vector for a constant and would cut the inputs off from their gradients.
+  static variable_list forward(AutogradContext* context, c10::intrusive_ptr<Call> call, at::TensorList inputs) {
     call->random = state_of(generator_of(inputs.front().device().type()));
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    context->save_for_backward(inputs);
+    context->save_for_backward(inputs.vec());
     const at::AutoDispatchBelowAutograd below;
     return {call->function(inputs.front().detach())};
   }
@@ -78,7 +79,7 @@ at::Tensor checkpoint(Function function, const at::Tensor& x, const std::vector<
   call->function = std::move(function);
   variable_list inputs{x};
   inputs.insert(inputs.end(), parameters.begin(), parameters.end());
-  return Checkpointed::apply(call, inputs).front();
+  return Checkpointed::apply(call, at::TensorList(inputs)).front();
 }
 
 }  // namespace torch_hpu::train

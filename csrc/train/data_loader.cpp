@@ -186,6 +186,7 @@ Loaded DataLoader::State::load(int64_t of_epoch, int64_t batch, const std::vecto
     } else {
       loaded.batch = dataset->get_batch(wanted);
     }
+    TORCH_CHECK(!loaded.batch.empty(), "the collation gave a batch without fields");
     if (pin) {
       for (auto& [name, tensor] : loaded.batch) {
         tensor = tensor.pin_memory();

@@ -71,6 +71,7 @@ PadCollate::PadCollate(std::map<std::string, double> padding, int64_t multiple_o
 
 Batch PadCollate::operator()(const std::vector<Example>& examples) const {
   TORCH_CHECK_VALUE(!examples.empty(), "[PadCollate] got no examples, expected at least 1");
+  TORCH_CHECK_VALUE(!examples[0].empty(), "[PadCollate] the examples have no fields");
   Batch batch;
   for (const auto& [name, first] : examples[0]) {
     std::vector<at::Tensor> rows;

@@ -43,6 +43,23 @@ at::Tensor joined(std::vector<at::Tensor> parts) {
   return at::cat(parts);
 }
 
+// A module does not train for a scope.
+class EvalMode {
+ public:
+  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
+    module_.eval();
+  }
+  ~EvalMode() {
+    module_.train(was_training_);
+  }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  bool was_training_;
+};
+
 // bfloat16 weights for a scope.
 class HalfWeights {
  public:
@@ -106,8 +123,7 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   const int64_t size = dataset.size(), batch_size = args.per_device_eval_batch_size;
   TORCH_CHECK(size > 0, "[GaudiTrainer] ", prefix, ": the dataset is empty");
   const c10::AutoGradMode no_grad(false);
-  const bool was_training = model.module->is_training();
-  model.module->eval();
+  const EvalMode mode(*model.module);
   const HalfWeights half(*model.module, args.bf16_full_eval && !in_train);
   DataLoaderOptions data;
   data.batch_size = batch_size;
@@ -117,7 +133,12 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   data.pin_memory = args.dataloader_pin_memory && on_hpu();
   data.non_blocking = args.non_blocking_data_copy;
   const std::shared_ptr<const Dataset> borrowed(std::shared_ptr<void>(), &dataset);
-  DataLoader batches(borrowed, std::make_shared<SequentialSampler>(size), data);
+  const bool shares = distributed && size >= world_size();  // otherwise every rank looks at everything
+  std::shared_ptr<const Sampler> order = std::make_shared<SequentialSampler>(size);
+  if (shares) {
+    order = std::make_shared<train::RankShare>(size, rank(), world_size());
+  }
+  DataLoader batches(borrowed, order, data);
   int64_t warmup = in_train ? 0 : args.throughput_warmup_steps;
   if (warmup >= batches.size() && warmup > 0) {
     std::fprintf(stderr, "warning: %s: throughput_warmup_steps (%ld) is not below the number of steps (%ld); it is ignored\n",
@@ -126,7 +147,7 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   }
   ProgressBarOptions bar_options;
   bar_options.total = batches.size();
-  bar_options.disable = args.disable_tqdm;
+  bar_options.disable = args.disable_tqdm || !writes();
   bar_options.leave = false;
   bar_options.description = prefix;
   ProgressBar bar(bar_options);
@@ -140,7 +161,7 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   double warmup_seconds = 0;
   int64_t step = 0;
   while (std::optional<Batch> batch = batches.next()) {
-    const int64_t examples = batch->begin()->second.size(0);
+    const int64_t examples = train::examples_in(*batch);
     for (const std::string& name : options.label_names) {
       if (wants_predictions && batch->count(name) == 1) {
         labels[name].push_back(batch->at(name));
@@ -172,24 +193,28 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
       warmup_seconds = std::chrono::duration<double>(measured_from - begin).count();
     }
   }
+  const auto gathered = [&](const at::Tensor& rows) { return shares ? train::gather_rows(rows, size) : rows; };
   std::optional<double> loss;
   if (!losses.empty()) {
-    loss = at::cat(losses).sum().item<double>() / static_cast<double>(size);
+    const at::Tensor sum = at::cat(losses).sum();
+    if (shares) {
+      all_reduce(sum);
+    }
+    loss = sum.item<double>() / static_cast<double>(size);
   }
   for (const auto& parts : predictions) {
     std::vector<at::Tensor> host;
     for (const at::Tensor& part : parts) {
       host.push_back(on_host(part));
     }
-    result.values.predictions.push_back(joined(std::move(host)));
+    result.values.predictions.push_back(gathered(joined(std::move(host))));
   }
   for (auto& [name, parts] : labels) {
-    result.values.labels[name] = joined(parts);
+    result.values.labels[name] = gathered(joined(parts));
   }
   wait();
   const auto end = Clock::now();
   bar.close();
-  model.module->train(was_training);
 
   if (loss) {
     result.metrics.set(prefix + "_loss", *loss);
@@ -205,7 +230,8 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   }
   const double seconds = std::chrono::duration<double>(end - begin).count();
   const double measured = std::chrono::duration<double>(end - measured_from).count();
-  train::add_speed_metrics(result.metrics, prefix, seconds, measured, static_cast<double>(size - warmup * batch_size),
+  train::add_speed_metrics(result.metrics, prefix, seconds, measured,
+                           static_cast<double>(size - warmup * batch_size * (shares ? world_size() : 1)),
                            static_cast<double>(step - warmup));
   return result;
 }

@@ -45,9 +45,21 @@ void sync_folder(const std::string& path) {
   }
 }
 
+void make_folder(const std::string& path, const char* what) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_directory(path, error) && !error) {
+    error = std::make_error_code(std::errc::not_a_directory);
+  }
+  TORCH_CHECK(!error, "[", what, "] cannot make the folder ", path, ": ", error.message());
+}
+
 std::string read_file(const std::string& path, const char* what) {
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
-  TORCH_CHECK(in.good() && !std::filesystem::is_directory(path), "[", what, "] cannot open ", path);
+  TORCH_CHECK(in.good(), "[", what, "] cannot open ", path, errno == 0 ? "" : ": ", errno == 0 ? "" : std::strerror(errno));
+  std::error_code error;
+  TORCH_CHECK(!std::filesystem::is_directory(path, error), "[", what, "] cannot open ", path, ": it is a folder");
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

@@ -14,6 +14,9 @@ void write_atomically(const std::string& path, const std::string& text, const ch
 // Makes the entries of a folder (new files, renamed ones) last.
 void sync_folder(const std::string& path);
 
+// A folder with all its parents. Errors begin with `what`.
+void make_folder(const std::string& path, const char* what);
+
 // All of a file. Errors begin with `what`.
 std::string read_file(const std::string& path, const char* what);
 

@@ -64,7 +64,7 @@ std::string GaudiConfig::to_json() const {
 }
 
 void GaudiConfig::save_pretrained(const std::string& folder) const {
-  std::filesystem::create_directories(folder);
+  train::make_folder(folder, "GaudiConfig");
   train::write_atomically((std::filesystem::path(folder) / "gaudi_config.json").string(), to_json() + "\n", "GaudiConfig");
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 #include <set>
+#include <tuple>
 
 #include "csrc/train/json_text.h"
 
@@ -162,19 +163,23 @@ std::string LRScheduler::state() const {
 
 void LRScheduler::load_state(const std::string& text) {
   const Json json = train::parse_json(text, "[LRScheduler] state");
-  TORCH_CHECK(json.is_object() && json.value("type", "") == options_.type, "[LRScheduler] the state is of a schedule '",
-              json.is_object() ? json.value("type", "") : "", "', expected '", options_.type, "'");
-  const auto lrs = json.at("_last_lr").get<std::vector<double>>();
+  const std::string what = "[LRScheduler] the state";
+  TORCH_CHECK(json.is_object(), what, " is no JSON object");
+  const auto type = train::json_field<std::string>(json, "type", what);
+  TORCH_CHECK(type == options_.type, what, " is of a schedule '", type, "', expected '", options_.type, "'");
+  const auto lrs = train::json_field<std::vector<double>>(json, "_last_lr", what);
   TORCH_CHECK(lrs.size() == lrs_.size(), "[LRScheduler] the state has ", lrs.size(), " groups, expected ", lrs_.size());
-  steps_ = json.at("last_epoch").get<int64_t>();
+  const auto steps = train::json_field<int64_t>(json, "last_epoch", what);
   if (!wants_metric()) {
+    steps_ = steps;
     set_lrs();
     return;
   }
-  lrs_ = lrs;
-  best_ = json.at("best").is_null() ? std::nullopt : std::optional<double>(json.at("best").get<double>());
-  bad_evaluations_ = json.at("num_bad_epochs").get<int64_t>();
-  cooldown_ = json.at("cooldown_counter").get<int64_t>();
+  const bool none = json.contains("best") && json["best"].is_null();
+  const auto best = none ? std::nullopt : std::optional<double>(train::json_field<double>(json, "best", what));
+  const auto bad = train::json_field<int64_t>(json, "num_bad_epochs", what),
+             cooldown = train::json_field<int64_t>(json, "cooldown_counter", what);
+  std::tie(steps_, lrs_, best_, bad_evaluations_, cooldown_) = std::tuple(steps, lrs, best, bad, cooldown);
 }
 
 }  // namespace torch_hpu

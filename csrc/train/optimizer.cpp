@@ -146,7 +146,11 @@ class TorchOptimizer final : public TrainOptimizer {
     const auto it = state.find("torch_optim");
     TORCH_CHECK(it != state.end(), "[GaudiTrainer] the optimizer's state does not fit: it is of another kind of optimizer");
     std::istringstream in(std::string(static_cast<const char*>(it->second.const_data_ptr()), it->second.nbytes()));
-    torch::load(*optimizer_, in, groups_.front().front().device());
+    try {
+      torch::load(*optimizer_, in, groups_.front().front().device());
+    } catch (const c10::Error& e) {
+      TORCH_CHECK(false, "[GaudiTrainer] the optimizer's state cannot be read: ", e.what_without_backtrace());
+    }
   }
 
  private:

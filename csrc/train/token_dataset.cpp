@@ -5,6 +5,7 @@
 #include <ATen/ops/from_file.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -134,9 +135,10 @@ void save_tokens(const std::string& path, const at::Tensor& tokens, c10::ScalarT
     out.write(reinterpret_cast<const char*>(&header), sizeof(header));
     out.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(data.nbytes()));
     out.flush();
-    TORCH_CHECK(out.good(), "[save_tokens] cannot write ", partial);
+    TORCH_CHECK(out.good(), "[save_tokens] cannot write ", partial, ": ", std::strerror(errno));
   }
-  TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[save_tokens] cannot rename ", partial, " to ", path);
+  TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[save_tokens] cannot rename ", partial, " to ", path, ": ",
+              std::strerror(errno));
 }
 
 }  // namespace torch_hpu

@@ -7,6 +7,7 @@
 
 #include <chrono>
 
+#include "csrc/train/distributed.h"
 #include "csrc/train/optimizer.h"
 
 namespace torch_hpu {
@@ -19,6 +20,7 @@ struct GaudiTrainer::Impl {
   GaudiTrainingArguments args;
   TrainerOptions options;
   c10::Device device;
+  const bool distributed;  // there are several ranks
   bool autocasts;
   TrainerState state;
   TrainerControl control;
@@ -38,7 +40,9 @@ struct GaudiTrainer::Impl {
   double lr = 0;             // that the last step used
   double total_loss = 0;     // of all steps but those in loss_sum
   int64_t logged_step = 0;
-  Clock::duration aside{};  // spent in logging, evaluation and saving
+  std::unique_ptr<train::GradientReducer> reducer;  // of several ranks
+  at::Tensor step_loss;                             // of this rank's items in the step, summed
+  Clock::duration aside{};                          // spent in logging, evaluation and saving
 
   // By HPU Graph.
   std::unique_ptr<GraphCache> inference;
@@ -48,6 +52,9 @@ struct GaudiTrainer::Impl {
   }
   bool lazy() const {
     return args.use_habana && args.use_lazy_mode;
+  }
+  bool writes() const {  // files and lines: rank 0 alone
+    return rank() == 0;
   }
   void wait() const;  // until the device has done all work
   Batch to_device(const Batch& batch) const;
@@ -64,6 +71,8 @@ struct GaudiTrainer::Impl {
   std::shared_ptr<const Sampler> train_sampler() const;
   std::vector<at::Tensor> item_weights(const std::vector<Batch>& batches) const;
   void batch_step(const Batch& batch, const at::Tensor& weight);
+  void add_loss(const at::Tensor& loss);
+  void reduce_step(const std::vector<at::Tensor>& items);
   void update_step();
   void log_train();
   void log(Log logs);
@@ -84,10 +93,12 @@ struct GaudiTrainer::Impl {
   // checkpoint.cpp
   void save_model(const std::string& folder) const;
   void save_checkpoint();
+  void write_checkpoint(const std::string& folder, const std::map<std::string, at::Tensor>& generators);
   void remove_old_checkpoints() const;
   void load_model(const std::string& folder);
   void load_checkpoint(const std::string& folder);  // throws when it is not whole
   std::string resume();                             // the checkpoint that was loaded, or empty
+  std::string find_and_load();                      // the same for one rank
 
   Impl(TrainerModel model, GaudiConfig gaudi_config, GaudiTrainingArguments args, TrainerOptions options);
 };
@@ -101,6 +112,9 @@ std::vector<int64_t> checkpoint_steps(const std::string& folder);
 void add_speed_metrics(Log& metrics, const std::string& prefix, double seconds, double measured_seconds, double samples, double steps);
 
 double round_to(double value, int digits);
+
+// How many examples a batch has: the first size of its first field.
+int64_t examples_in(const Batch& batch);
 
 }  // namespace train
 }  // namespace torch_hpu

@@ -95,7 +95,8 @@ Json from_word(const std::string& word, const T&) {
       return nullptr;
     }
     if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) {
-      const bool yes = lower.empty() || lower == "true" || lower == "1" || lower == "yes", no = lower == "false" || lower == "0" || lower == "no";
+      const bool yes = lower.empty() || lower == "true" || lower == "1" || lower == "yes",
+                 no = lower == "false" || lower == "0" || lower == "no";
       return yes || no ? Json(yes) : Json(word);
     } else {
       const Json json = Json::parse(word, nullptr, /*allow_exceptions=*/false);
@@ -132,11 +133,12 @@ void check_steps(const char* name, double value) {
 void GaudiTrainingArguments::update_from_json(const std::string& text) {
   const Json json = train::parse_json(text, std::string("[") + kNoun + "]");
   TORCH_CHECK(json.is_object(), "[", kNoun, "] expected a JSON object");
+  GaudiTrainingArguments changed = *this;  // all fields, or none
   for (const auto& [name, value] : json.items()) {
     const auto& rows = train::argument_rows();
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const ArgumentRow& r) { return name == r.name; });
     if (row != rows.end()) {
-      std::visit([&](auto member) { read(value, row->name, this->*member); }, row->member);
+      std::visit([&](auto member) { read(value, row->name, changed.*member); }, row->member);
       continue;
     }
     const auto& refused = train::refused_arguments();
@@ -149,6 +151,7 @@ void GaudiTrainingArguments::update_from_json(const std::string& text) {
     const std::string nearest = train::nearest_argument(name);
     TORCH_CHECK(false, "[", kNoun, "] unknown argument '", name, "'", nearest.empty() ? "" : "; did you mean '" + nearest + "'?");
   }
+  *this = std::move(changed);
 }
 
 std::string GaudiTrainingArguments::to_json() const {
@@ -190,8 +193,13 @@ void GaudiTrainingArguments::save(const std::string& path) const {
 
 GaudiTrainingArguments GaudiTrainingArguments::load(const std::string& path) {
   GaudiTrainingArguments arguments;
-  arguments.update_from_json(train::read_file(path, kNoun));
-  arguments.validate();
+  const std::string text = train::read_file(path, kNoun);
+  try {
+    arguments.update_from_json(text);
+    arguments.validate();
+  } catch (const c10::Error& e) {
+    TORCH_CHECK(false, e.what_without_backtrace(), " (in ", path, ")");
+  }
   return arguments;
 }
 
@@ -215,6 +223,8 @@ void GaudiTrainingArguments::validate() const {
     error("HPU Graphs need lazy mode: set use_lazy_mode=True");
   }
   check_choice("distribution_strategy", distribution_strategy, {"ddp", "fast_ddp"});
+  check_range("ddp_bucket_cap_mb", static_cast<double>(ddp_bucket_cap_mb), 1, kMany, "1 or more");
+  check_range("ddp_timeout", static_cast<double>(ddp_timeout), 1, kMany, "1 second or more");
   if ((disable_tensor_cache_hpu_graphs || max_hpu_graphs) && !any_graph) {
     error(max_hpu_graphs ? "max_hpu_graphs" : "disable_tensor_cache_hpu_graphs",
           " was set, but neither use_hpu_graphs_for_inference nor use_hpu_graphs_for_training");

@@ -1,11 +1,11 @@
 // The tokenizer of Stable Diffusion's text encoder: byte-level BPE, id by id as transformers' CLIPTokenizer.
 //
-// transformers 5 has one CLIPTokenizer, on the tokenizers library; in transformers 4 it was CLIPTokenizerFast, which diffusers took by
-// default, beside a slow one in Python that differed on emoji, CJK, zero-width and control characters. This is the fast one: NFC, runs of
-// whitespace become a space, lower case letter by letter, then words of letters, single digits and runs of other characters, in bytes that
-// merge. Special tokens written in a text count as such, as their AddedToken flags say, padding token included: with SD 2's files every "!"
-// becomes id 0. Unicode is as in tokenizers 0.23: normal forms of 9, letters and numbers of 16, lower case of 17, whatever ICU is
-// installed. Texts are UTF-8. Bytes that are none become U+FFFD as in Python's bytes.decode("utf-8", "replace").
+// transformers 5 has one CLIPTokenizer, on the tokenizers library; in transformers 4 it was CLIPTokenizerFast, the one of diffusers, beside
+// a slow one in Python that differed on emoji, CJK, zero-width and control characters. This is the fast one: NFC, a space for runs of
+// whitespace, lower case letter by letter, then words of letters, single digits and runs of other characters, in bytes that merge.
+// Special tokens written in a text count as such, as their AddedToken flags say, padding token included: with SD 2's "!" becomes id 0.
+// Unicode is as in tokenizers 0.23, with ICU 72 or later: normal forms of 9, letters and numbers of 16, lower case of 17.
+// Texts are UTF-8. Bytes that are none become U+FFFD as in Python's bytes.decode("utf-8", "replace").
 #pragma once
 
 #include <memory>

@@ -22,9 +22,9 @@ struct TORCH_HPU_API TokenBatch {
 };
 
 struct TORCH_HPU_API TokenizeOptions {
-  std::optional<int64_t> max_length;  // with special tokens, at least 2; by default the tokenizer's model_max_length
-  bool truncation = true;             // keeps the special tokens; without it longer texts stay as they are
-  bool pad_to_max_length = false;     // else to the longest; an error where a text is longer still, or where there is no maximum
+  std::optional<int64_t> max_length = std::nullopt;  // with special tokens, at least 2; by default the tokenizer's model_max_length
+  bool truncation = true;                            // keeps the special tokens; without it longer texts stay as they are
+  bool pad_to_max_length = false;  // else to the longest; an error where a text is longer still, or where there is no maximum
 };
 
 }  // namespace torch_hpu

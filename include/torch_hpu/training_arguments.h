@@ -85,6 +85,8 @@ struct TORCH_HPU_API GaudiTrainingArguments {
   bool disable_tensor_cache_hpu_graphs = false;  // accepted: replays keep no inputs
   std::optional<int64_t> max_hpu_graphs;
   std::string distribution_strategy = "ddp";
+  int64_t ddp_bucket_cap_mb = 230;
+  int64_t ddp_timeout = 1800;  // seconds
   int64_t throughput_warmup_steps = 0;
   bool adjust_throughput = false;
   bool pipelining_fwd_bwd = false;

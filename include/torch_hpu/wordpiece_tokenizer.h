@@ -2,10 +2,10 @@
 //
 // transformers 5 has one, on the tokenizers library, which in transformers 4 was BertTokenizerFast. Control characters go, CJK ideographs
 // are words, uncased tokenizers take accents and case away, punctuation is a word each; a word is split into its longest pieces, and is
-// [UNK] where that fails or where it has more than 100 characters. Special tokens written in a text count as such. Unicode is as in
-// tokenizers 0.23: categories of 8 (later punctuation, accents and format characters count as letters), normal forms of 9, lower case of
-// 17, whatever ICU is installed. Texts are UTF-8. Bytes that are none become U+FFFD as in Python's bytes.decode("utf-8", "replace"), which
-// BERT then leaves out.
+// [UNK] where that fails or where it has more than 100 characters. Special tokens written in a text count as such.
+// Unicode is as in tokenizers 0.23, with ICU 72 or later: categories of 8 (later punctuation, accents and format characters count as
+// letters), normal forms of 9, lower case of 17.
+// Texts are UTF-8. Bytes that are none become U+FFFD as in Python's bytes.decode("utf-8", "replace"), which BERT leaves out.
 #pragma once
 
 #include <memory>
