@@ -16,10 +16,17 @@ namespace {
 
 // 32 x 32 pixels to 10 scores.
 struct ReaderImpl : torch::nn::Module {
-  torch::nn::Sequential net{torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 24, 3).padding(1)), torch::nn::ReLU(),
-                            torch::nn::MaxPool2d(2), torch::nn::Conv2d(torch::nn::Conv2dOptions(24, 48, 3).padding(1)),
-                            torch::nn::ReLU(), torch::nn::MaxPool2d(2), torch::nn::Conv2d(torch::nn::Conv2dOptions(48, 96, 3).padding(1)),
-                            torch::nn::ReLU(), torch::nn::MaxPool2d(2), torch::nn::Flatten(), torch::nn::Dropout(0.3),
+  torch::nn::Sequential net{torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 24, 3).padding(1)),
+                            torch::nn::ReLU(),
+                            torch::nn::MaxPool2d(2),
+                            torch::nn::Conv2d(torch::nn::Conv2dOptions(24, 48, 3).padding(1)),
+                            torch::nn::ReLU(),
+                            torch::nn::MaxPool2d(2),
+                            torch::nn::Conv2d(torch::nn::Conv2dOptions(48, 96, 3).padding(1)),
+                            torch::nn::ReLU(),
+                            torch::nn::MaxPool2d(2),
+                            torch::nn::Flatten(),
+                            torch::nn::Dropout(0.3),
                             torch::nn::Linear(96 * 4 * 4, 10)};
 
   ReaderImpl() {
@@ -156,8 +163,8 @@ int main(int argc, char** argv) {
       std::printf("%d: %ld of %ld\n", digit, counts.first, counts.second);
     }
     const double percent = 100.0 * static_cast<double>(correct) / static_cast<double>(s.count);
-    std::printf("%ld of %ld pictures (%.1f %%) are read as the digit that the prompt asked for; %.1f pictures/s\n", correct, s.count, percent,
-                drawn.throughput);
+    std::printf("%ld of %ld pictures (%.1f %%) are read as the digit that the prompt asked for; %.1f pictures/s\n", correct, s.count,
+                percent, drawn.throughput);
     if (percent < s.least) {
       std::fprintf(stderr, "that is less than %.1f %%\n", s.least);
       return 1;

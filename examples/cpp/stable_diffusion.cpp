@@ -18,7 +18,7 @@ using torch_hpu::GenerationOptions;
 struct Settings {
   std::string model = "examples/data/digits_diffusion", output = "picture.png", scheduler, image, device = "hpu";
   std::string prompt = "a bold handwritten seven, inverted", negative;
-  std::vector<int64_t> size;                                 // width and height
+  std::vector<int64_t> size;                                // width and height
   std::vector<std::string> modes{"cpu", "lazy", "graphs"};  // of the benchmark
   int64_t steps = 50, images = 1, batch = 0, clip_skip = -1, rounds = 3;
   uint64_t seed = 0;
@@ -89,10 +89,11 @@ void draw(const Settings& s) {
   }
   torch_hpu::save_png(s.output, s.images == 1 ? result.images[0] : torch_hpu::image_grid(result.images));
   const double per_step = 1 / result.metrics.steps_per_second;
-  std::printf("\"%s\": %ld picture(s) of %ld x %ld pixels in %.1f s; first steps with %ld graphs compiled %.2f s, then %.4f s per step of a "
-              "picture, %.3f pictures/s; peak memory %.2f GiB; %s\n",
-              s.prompt.c_str(), result.images.size(0), result.images.size(2), result.images.size(1), now() - start, result.graphs_compiled,
-              result.warmup_seconds, per_step, result.throughput, peak_gib(), s.output.c_str());
+  std::printf(
+      "\"%s\": %ld picture(s) of %ld x %ld pixels in %.1f s; first steps with %ld graphs compiled %.2f s, then %.4f s per step of a "
+      "picture, %.3f pictures/s; peak memory %.2f GiB; %s\n",
+      s.prompt.c_str(), result.images.size(0), result.images.size(2), result.images.size(1), now() - start, result.graphs_compiled,
+      result.warmup_seconds, per_step, result.throughput, peak_gib(), s.output.c_str());
 }
 
 // The same pictures on LibTorch's CPU backend, lazily and by HPU Graph, in turns.
@@ -121,8 +122,8 @@ void measure(const Settings& s) {
     medians[mode] = values[values.size() / 2];
   }
   for (const std::string& mode : s.modes) {
-    std::printf("%-6s %.5f s per step of a picture, %.2f x the speed of %s\n", mode.c_str(), medians[mode], medians[s.modes[0]] / medians[mode],
-                s.modes[0].c_str());
+    std::printf("%-6s %.5f s per step of a picture, %.2f x the speed of %s\n", mode.c_str(), medians[mode],
+                medians[s.modes[0]] / medians[mode], s.modes[0].c_str());
   }
   std::printf("peak memory %.2f GiB\n", peak_gib());
 }
@@ -140,8 +141,11 @@ int main(int argc, char** argv) {
   app.add_option("--seed", s.seed)->capture_default_str();
   app.add_option("--images", s.images, "how many pictures; several are saved as a grid")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--batch-size", s.batch, "pictures at once; by default all, up to 8");
-  app.add_option("--size", s.size, "in pixels: one number, or width and height; by default the model's")->expected(1, 2)->check(CLI::PositiveNumber);
-  app.add_option("--scheduler", s.scheduler, "another one than the model's")->check(CLI::IsMember(torch_hpu::DiffusionScheduler::class_names()));
+  app.add_option("--size", s.size, "in pixels: one number, or width and height; by default the model's")
+      ->expected(1, 2)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--scheduler", s.scheduler, "another one than the model's")
+      ->check(CLI::IsMember(torch_hpu::DiffusionScheduler::class_names()));
   app.add_option("--eta", s.eta, "noise of DDIM, 0 to 1")->capture_default_str();
   app.add_option("--clip-skip", s.clip_skip, "layers of the text encoder to leave out");
   app.add_option("--image", s.image, "PNG file to start from");

@@ -259,9 +259,9 @@ int main(int argc, char** argv) {
                 tokenizer->vocab_size());
     torch_hpu::TrainerOptions options;
     const int64_t kinds = 10 * kStyles;
-    options.train_dataset = std::make_shared<torch_hpu::TensorDataset>(std::map<std::string, at::Tensor>{
-        {"latents", (latents * config.scaling_factor).repeat({2, 1, 1, 1})},
-        {"prompt", at::cat({pictures->prompts(), pictures->prompts() + kinds})}});
+    options.train_dataset = std::make_shared<torch_hpu::TensorDataset>(
+        std::map<std::string, at::Tensor>{{"latents", (latents * config.scaling_factor).repeat({2, 1, 1, 1})},
+                                          {"prompt", at::cat({pictures->prompts(), pictures->prompts() + kinds})}});
     options.label_names = {};
     const auto average = std::make_shared<MovingAverage>(*diffusion, 0.999);
     options.callbacks = {average};

@@ -85,7 +85,7 @@ struct GenerationOptions {
 };
 
 struct GaudiStableDiffusionPipelineOutput {
-  at::Tensor images;         // on the CPU, as output_type says; after an interruption those of the batches that were begun, as far as they came
+  at::Tensor images;  // on the CPU, as output_type says; after an interruption those of the batches that were begun, as far as they came
   bool interrupted = false;
   double throughput = 0;  // metrics.samples_per_second
   DiffusionThroughput metrics;

@@ -57,8 +57,8 @@ struct TORCH_HPU_API SchedulerConfig {
 
 struct TORCH_HPU_API SchedulerStep {
   at::Tensor prev_sample;  // one step less noisy
-  at::Tensor
-      pred_original_sample;  // what the model takes the sample without noise for, after clipping; undefined if the class has no such thing
+  // What the model takes the sample without noise for, after clipping; undefined if the class has no such thing.
+  at::Tensor pred_original_sample;
 };
 
 namespace diffusion {

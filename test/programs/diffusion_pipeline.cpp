@@ -106,8 +106,8 @@ Json run(Pipelines& pipelines, const Json& task) {
   if (negative.defined()) {
     outputs["negative_prompt_embeds"] = negative.cpu().to(at::kFloat);
   }
-  const auto result = pipelines.text ? (*pipelines.text)(options)
-                                     : (*pipelines.image)(inputs.at("image"), task.value("strength", 0.8), options);
+  const auto result =
+      pipelines.text ? (*pipelines.text)(options) : (*pipelines.image)(inputs.at("image"), task.value("strength", 0.8), options);
   outputs["images"] = result.images;
   if (task.contains("outputs")) {
     save_safetensors(task["outputs"], outputs);

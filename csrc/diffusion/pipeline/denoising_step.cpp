@@ -27,8 +27,8 @@ struct FlatInputs {
 
 FlatInputs flatten(const DenoisingInputs& inputs) {
   FlatInputs flat;
-  for (const at::Tensor* tensor : {&inputs.latents, &inputs.embeddings, &inputs.row, &inputs.guidance_scale, &inputs.noise,
-                                   &inputs.timestep_cond}) {
+  for (const at::Tensor* tensor :
+       {&inputs.latents, &inputs.embeddings, &inputs.row, &inputs.guidance_scale, &inputs.noise, &inputs.timestep_cond}) {
     flat.add(*tensor);
   }
   for (const at::Tensor& tensor : inputs.state) {
@@ -40,8 +40,8 @@ FlatInputs flatten(const DenoisingInputs& inputs) {
 DenoisingInputs unflatten(const DenoisingInputs& like, const std::vector<at::Tensor>& tensors) {
   DenoisingInputs inputs = like;
   auto next = tensors.begin();
-  for (at::Tensor* tensor : {&inputs.latents, &inputs.embeddings, &inputs.row, &inputs.guidance_scale, &inputs.noise,
-                             &inputs.timestep_cond}) {
+  for (at::Tensor* tensor :
+       {&inputs.latents, &inputs.embeddings, &inputs.row, &inputs.guidance_scale, &inputs.noise, &inputs.timestep_cond}) {
     if (tensor->defined()) {
       *tensor = *next++;
     }
@@ -79,7 +79,8 @@ void DenoisingStep::operator()(DenoisingInputs& inputs) {
   std::vector<at::Tensor> results;
   if (use_graphs_) {
     const FlatInputs flat = flatten(inputs);
-    results = cache_.run(flat.tensors, flat.structure, [&](const std::vector<at::Tensor>& tensors) { return run(unflatten(inputs, tensors)); });
+    results =
+        cache_.run(flat.tensors, flat.structure, [&](const std::vector<at::Tensor>& tensors) { return run(unflatten(inputs, tensors)); });
   } else {
     results = run(inputs);
   }
@@ -94,8 +95,8 @@ std::vector<at::Tensor> DenoisingStep::run(const DenoisingInputs& inputs) const 
     const Autocast autocast(inputs.latents.device().type(), autocast_);
     UNet2DConditionInputs more;
     more.timestep_cond = inputs.timestep_cond;
-    prediction = unet_->forward(guided ? at::cat({prediction, prediction}) : prediction, scheduler_->timestep(inputs.row), inputs.embeddings,
-                                more);
+    prediction =
+        unet_->forward(guided ? at::cat({prediction, prediction}) : prediction, scheduler_->timestep(inputs.row), inputs.embeddings, more);
   }
   prediction = prediction.to(inputs.latents.scalar_type());
   if (guided) {

@@ -104,8 +104,8 @@ std::pair<at::Tensor, at::Tensor> DiffusionPipeline::encode_prompt(const Generat
   const at::NoGradGuard no_grad;
   const at::ScalarType dtype = components_.unet->parameters()[0].scalar_type();
   const int64_t length = components_.text_encoder->config().max_position_embeddings;
-  at::Tensor positive = options.prompt_embeds.defined() ? options.prompt_embeds.to(device_, dtype)
-                                                        : encode_texts(options.prompt, options.clip_skip, length);
+  at::Tensor positive =
+      options.prompt_embeds.defined() ? options.prompt_embeds.to(device_, dtype) : encode_texts(options.prompt, options.clip_skip, length);
   at::Tensor negative;
   if (guided(options)) {
     if (options.negative_prompt_embeds.defined()) {
@@ -195,7 +195,8 @@ GaudiStableDiffusionPipelineOutput DiffusionPipeline::generate(const GenerationO
   const auto [positive, negative] = encode_prompt(options);
   const int64_t images = positive.size(0);
   TORCH_CHECK(options.generators.size() <= 1 || static_cast<int64_t>(options.generators.size()) == images,
-              "[GaudiStableDiffusionPipeline] number of generators is wrong: got ", options.generators.size(), ", expected one or ", images);
+              "[GaudiStableDiffusionPipeline] number of generators is wrong: got ", options.generators.size(), ", expected one or ",
+              images);
 
   DiffusionScheduler& scheduler = *components_.scheduler;
   scheduler.set_eta(options.eta);
@@ -222,8 +223,9 @@ GaudiStableDiffusionPipelineOutput DiffusionPipeline::generate(const GenerationO
           .first_step = first.first_step,
           .steps = steps,
           .guidance_scale = guides ? at::full({1}, options.guidance_scale, at::kFloat).to(device_) : at::Tensor(),
-          .timestep_cond = time_cond ? embed_guidance(options.guidance_scale, options.batch_size, *time_cond).to(device_, positive.scalar_type())
-                                     : at::Tensor(),
+          .timestep_cond = time_cond
+                               ? embed_guidance(options.guidance_scale, options.batch_size, *time_cond).to(device_, positive.scalar_type())
+                               : at::Tensor(),
           .clock = ThroughputClock(count, options.batch_size, steps, options.throughput_warmup_steps),
           .bar = ProgressBar(bar),
           .graphs_before = graphs_before};

@@ -25,8 +25,9 @@ void check_components(const DiffusionComponents& parts) {
   TORCH_CHECK(parts.tokenizer && parts.text_encoder && parts.unet && parts.vae && parts.scheduler, kName,
               "a component is missing, expected tokenizer, text_encoder, unet, vae and scheduler");
   const auto& unet = parts.unet->config();
-  TORCH_CHECK(parts.tokenizer->vocab_size() <= parts.text_encoder->config().vocab_size, kName, "tokenizer and text_encoder do not fit: got ",
-              parts.tokenizer->vocab_size(), " tokens, expected at most ", parts.text_encoder->config().vocab_size);
+  TORCH_CHECK(parts.tokenizer->vocab_size() <= parts.text_encoder->config().vocab_size, kName,
+              "tokenizer and text_encoder do not fit: got ", parts.tokenizer->vocab_size(), " tokens, expected at most ",
+              parts.text_encoder->config().vocab_size);
   for (const int64_t size : unet.cross_attention_dim) {
     TORCH_CHECK(size == parts.text_encoder->config().hidden_size, kName, "text_encoder and unet do not fit: got embeddings of ",
                 parts.text_encoder->config().hidden_size, " and cross_attention_dim ", size);
@@ -52,8 +53,8 @@ DiffusionPipeline::DiffusionPipeline(DiffusionComponents components, DiffusionPi
   check_components(components_);
   autocast_ = options_.gaudi_config && options_.gaudi_config->use_torch_autocast && !options_.bf16_full_eval;
   components_.scheduler = adapt(components_.scheduler);
-  for (torch::nn::Module* module : std::initializer_list<torch::nn::Module*>{components_.text_encoder.get(), components_.unet.get(),
-                                                                            components_.vae.get()}) {
+  for (torch::nn::Module* module :
+       std::initializer_list<torch::nn::Module*>{components_.text_encoder.get(), components_.unet.get(), components_.vae.get()}) {
     module->eval();
     if (options_.bf16_full_eval) {
       module->to(at::kBFloat16);
@@ -90,8 +91,9 @@ void DiffusionPipeline::check_options(const GenerationOptions& options) const {
   const int64_t prompts = embeds.defined() ? embeds.size(0) : static_cast<int64_t>(options.prompt.size());
   TORCH_CHECK_VALUE(!negative_embeds.defined() || !embeds.defined() || negative_embeds.sizes() == embeds.sizes(), kName,
                     "negative_prompt_embeds have a wrong shape: got ", negative_embeds.sizes(), ", expected ", embeds.sizes());
-  TORCH_CHECK_VALUE(!negative_embeds.defined() || (negative_embeds.dim() == 3 && negative_embeds.size(0) == prompts && negative_embeds.size(2) == hidden),
-                    kName, "negative_prompt_embeds have a wrong shape: got ", negative_embeds.sizes(), ", expected [", prompts, ", T, ", hidden, "]");
+  TORCH_CHECK_VALUE(
+      !negative_embeds.defined() || (negative_embeds.dim() == 3 && negative_embeds.size(0) == prompts && negative_embeds.size(2) == hidden),
+      kName, "negative_prompt_embeds have a wrong shape: got ", negative_embeds.sizes(), ", expected [", prompts, ", T, ", hidden, "]");
   const auto negatives = static_cast<int64_t>(options.negative_prompt.size());
   TORCH_CHECK_VALUE(negatives <= 1 || negatives == prompts, kName, "number of negative prompts is wrong: got ", negatives,
                     ", expected none, one, or one for each of ", prompts, " prompts");
@@ -112,9 +114,10 @@ void DiffusionPipeline::check_options(const GenerationOptions& options) const {
   TORCH_CHECK_VALUE(options.guidance_rescale >= 0 && options.guidance_rescale <= 1, kName, "guidance_rescale is not possible: got ",
                     options.guidance_rescale, ", expected 0 to 1");
   TORCH_CHECK_VALUE(options.eta >= 0 && options.eta <= 1, kName, "eta is not possible: got ", options.eta, ", expected 0 to 1");
-  TORCH_CHECK_VALUE(!options.clip_skip || (*options.clip_skip >= 0 && *options.clip_skip < components_.text_encoder->config().num_hidden_layers),
-                    kName, "clip_skip is not possible: got ", options.clip_skip.value_or(0), ", expected 0 to ",
-                    components_.text_encoder->config().num_hidden_layers - 1);
+  TORCH_CHECK_VALUE(
+      !options.clip_skip || (*options.clip_skip >= 0 && *options.clip_skip < components_.text_encoder->config().num_hidden_layers), kName,
+      "clip_skip is not possible: got ", options.clip_skip.value_or(0), ", expected 0 to ",
+      components_.text_encoder->config().num_hidden_layers - 1);
   TORCH_CHECK_VALUE(options.throughput_warmup_steps >= 0, kName, "throughput_warmup_steps is not possible: got ",
                     options.throughput_warmup_steps, ", expected at least 0");
 }
@@ -123,8 +126,8 @@ GaudiStableDiffusionPipeline::GaudiStableDiffusionPipeline(DiffusionComponents c
     : DiffusionPipeline(std::move(components), std::move(options)) {}
 
 std::shared_ptr<GaudiStableDiffusionPipeline> GaudiStableDiffusionPipeline::from_pretrained(const std::string& folder,
-                                                                                             DiffusionPipelineOptions options,
-                                                                                             const std::string& variant) {
+                                                                                            DiffusionPipelineOptions options,
+                                                                                            const std::string& variant) {
   auto [components, with_config] = load(folder, std::move(options), variant);
   return std::make_shared<GaudiStableDiffusionPipeline>(std::move(components), std::move(with_config));
 }
@@ -142,7 +145,8 @@ GaudiStableDiffusionPipelineOutput GaudiStableDiffusionPipeline::operator()(cons
                       " pixels, expected at least ", factor);
     TORCH_CHECK_VALUE(!options.latents.defined() || options.latents.sizes() == shape, kName, "latents have a wrong shape: got ",
                       options.latents.sizes(), ", expected ", shape);
-    const at::Tensor noise = options.latents.defined() ? options.latents.to(at::kCPU, dtype) : draw_noise(shape, options.generators, dtype, at::kCPU);
+    const at::Tensor noise =
+        options.latents.defined() ? options.latents.to(at::kCPU, dtype) : draw_noise(shape, options.generators, dtype, at::kCPU);
     return {noise * components().scheduler->init_noise_sigma(), 0};
   });
 }
@@ -151,14 +155,14 @@ GaudiStableDiffusionImg2ImgPipeline::GaudiStableDiffusionImg2ImgPipeline(Diffusi
     : DiffusionPipeline(std::move(components), std::move(options)) {}
 
 std::shared_ptr<GaudiStableDiffusionImg2ImgPipeline> GaudiStableDiffusionImg2ImgPipeline::from_pretrained(const std::string& folder,
-                                                                                                           DiffusionPipelineOptions options,
-                                                                                                           const std::string& variant) {
+                                                                                                          DiffusionPipelineOptions options,
+                                                                                                          const std::string& variant) {
   auto [components, with_config] = load(folder, std::move(options), variant);
   return std::make_shared<GaudiStableDiffusionImg2ImgPipeline>(std::move(components), std::move(with_config));
 }
 
 GaudiStableDiffusionPipelineOutput GaudiStableDiffusionImg2ImgPipeline::operator()(const at::Tensor& image, double strength,
-                                                                                    const GenerationOptions& options) {
+                                                                                   const GenerationOptions& options) {
   TORCH_CHECK_VALUE(strength > 0 && strength <= 1, kName, "strength is not possible: got ", strength, ", expected more than 0, at most 1");
   return generate(options, [&](int64_t images, at::ScalarType dtype) -> Start {
     const at::Tensor latents = encode_image(image, images, options.generators, dtype);
@@ -187,10 +191,10 @@ at::Tensor GaudiStableDiffusionImg2ImgPipeline::encode_image(const at::Tensor& i
   const int64_t channels = vae.config().in_channels, latent_channels = vae.config().latent_channels;
   TORCH_CHECK_VALUE(pixels.dim() == 4 && pixels.is_floating_point() && pixels.size(0) > 0 &&
                         (pixels.size(1) == channels || pixels.size(1) == latent_channels),
-                    kName, "image has a wrong shape or type: got ", image.scalar_type(), " ", image.sizes(), ", expected floats [M, ", channels,
-                    ", H, W], or latents [M, ", latent_channels, ", h, w]");
-  TORCH_CHECK_VALUE(images % pixels.size(0) == 0, kName, "number of images to start from does not fit: got ", pixels.size(0), " for ", images,
-                    " images to make");
+                    kName, "image has a wrong shape or type: got ", image.scalar_type(), " ", image.sizes(), ", expected floats [M, ",
+                    channels, ", H, W], or latents [M, ", latent_channels, ", h, w]");
+  TORCH_CHECK_VALUE(images % pixels.size(0) == 0, kName, "number of images to start from does not fit: got ", pixels.size(0), " for ",
+                    images, " images to make");
   const auto repeat = [&](const at::Tensor& t) { return t.repeat({images / t.size(0), 1, 1, 1}); };
   if (pixels.size(1) == latent_channels && latent_channels != channels) {
     return repeat(pixels.to(dtype));

@@ -41,20 +41,22 @@ void check_index(const Json& index, const fs::path& path) {
       {"vae", {"AutoencoderKL"}},
   };
   const auto pipeline = index.find("_class_name");
-  TORCH_CHECK(pipeline != index.end() && pipeline->is_string() && pipeline->get<std::string>().find("StableDiffusion") != std::string::npos &&
+  TORCH_CHECK(pipeline != index.end() && pipeline->is_string() &&
+                  pipeline->get<std::string>().find("StableDiffusion") != std::string::npos &&
                   pipeline->get<std::string>().find("XL") == std::string::npos,
               "[GaudiStableDiffusionPipeline] ", path.string(), " is of another pipeline: got ",
               pipeline == index.end() ? "no _class_name" : pipeline->dump(), ", expected StableDiffusionPipeline or one of its kind");
   for (const auto& [component, classes] : kClasses) {
     const std::string found = class_of(index, component);
-    TORCH_CHECK(classes.count(found), "[GaudiStableDiffusionPipeline] ", path.string(), " names a ", component, " that is not supported: got ",
-                found.empty() ? "none" : found, ", expected ", *classes.begin());
+    TORCH_CHECK(classes.count(found), "[GaudiStableDiffusionPipeline] ", path.string(), " names a ", component,
+                " that is not supported: got ", found.empty() ? "none" : found, ", expected ", *classes.begin());
   }
   TORCH_CHECK(!class_of(index, "scheduler").empty(), "[GaudiStableDiffusionPipeline] ", path.string(), " names no scheduler");
   static const std::set<std::string> kLeftOut = {"safety_checker", "feature_extractor", "image_encoder"};
   for (const auto& [name, value] : index.items()) {
     if (value.is_array() && !class_of(index, name).empty() && !kClasses.count(name) && name != "scheduler") {
-      TORCH_CHECK(kLeftOut.count(name), "[GaudiStableDiffusionPipeline] ", path.string(), " names a component that is not supported: ", name);
+      TORCH_CHECK(kLeftOut.count(name), "[GaudiStableDiffusionPipeline] ", path.string(),
+                  " names a component that is not supported: ", name);
       if (name == "safety_checker") {
         TORCH_WARN("[GaudiStableDiffusionPipeline] ", path.string(), " has a safety_checker, which is not run: pictures are not filtered");
       }
@@ -64,7 +66,8 @@ void check_index(const Json& index, const fs::path& path) {
 
 }  // namespace
 
-std::pair<DiffusionComponents, DiffusionPipelineOptions> DiffusionPipeline::load(const std::string& folder, DiffusionPipelineOptions options,
+std::pair<DiffusionComponents, DiffusionPipelineOptions> DiffusionPipeline::load(const std::string& folder,
+                                                                                 DiffusionPipelineOptions options,
                                                                                  const std::string& variant) {
   const Json index = read_index(folder);
   check_index(index, fs::path(folder) / kIndex);
@@ -97,7 +100,8 @@ void DiffusionPipeline::save_pretrained(const std::string& folder) const {
   }
   const bool projects = components_.text_encoder->config().with_projection;
   // A scheduler of Gaudi is written under the name of the one that it equals, so that diffusers alone can read the folder.
-  const std::string scheduler = components_.scheduler->class_name() == "GaudiDDIMScheduler" ? "DDIMScheduler" : components_.scheduler->class_name();
+  const std::string scheduler =
+      components_.scheduler->class_name() == "GaudiDDIMScheduler" ? "DDIMScheduler" : components_.scheduler->class_name();
   const Json index = {{"_class_name", "StableDiffusionPipeline"},
                       {"_diffusers_version", "0.35.1"},
                       {"feature_extractor", {nullptr, nullptr}},
