@@ -2,7 +2,9 @@
 
 #include <ATen/ops/empty.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -13,7 +15,7 @@ namespace torch_hpu {
 
 std::map<std::string, at::Tensor> load_safetensors(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  TORCH_CHECK(in.good(), "[safetensors] cannot open ", path);
+  TORCH_CHECK(in.good(), "[safetensors] cannot open ", path, ": ", std::strerror(errno));
   std::error_code error;
   const uint64_t size = std::filesystem::file_size(path, error);
   TORCH_CHECK(!error && size >= 8, "[safetensors] ", path, ": too short to be a safetensors file (", size, " bytes)");
@@ -60,9 +62,10 @@ void save_safetensors(const std::string& path, const std::map<std::string, at::T
       out.write(static_cast<const char*>(t.const_data_ptr()), static_cast<std::streamsize>(t.nbytes()));
     }
     out.flush();
-    TORCH_CHECK(out.good(), "[safetensors] cannot write ", partial);
+    TORCH_CHECK(out.good(), "[safetensors] cannot write ", partial, ": ", std::strerror(errno));
   }
-  TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[safetensors] cannot rename ", partial, " to ", path);
+  TORCH_CHECK(std::rename(partial.c_str(), path.c_str()) == 0, "[safetensors] cannot rename ", partial, " to ", path, ": ",
+              std::strerror(errno));
 }
 
 }  // namespace torch_hpu

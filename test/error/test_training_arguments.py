@@ -30,6 +30,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         ({**HPU, "use_cpu": True}, "use_habana and use_cpu were both set"),
         ({**HPU, "use_lazy_mode": False, "use_hpu_graphs_for_inference": True}, "HPU Graphs need lazy mode"),
         ({**HPU, "distribution_strategy": "tp"}, "distribution_strategy: got 'tp', expected one of ddp, fast_ddp"),
+        ({**HPU, "ddp_bucket_cap_mb": 0}, "ddp_bucket_cap_mb: got 0.0, expected 1 or more"),
+        ({**HPU, "ddp_timeout": 0}, "ddp_timeout: got 0.0, expected 1 second or more"),
         ({**HPU, "max_hpu_graphs": 3}, "max_hpu_graphs was set, but neither"),
         ({**HPU, "disable_tensor_cache_hpu_graphs": True}, "disable_tensor_cache_hpu_graphs was set, but neither"),
         ({**HPU, "use_hpu_graphs_for_inference": True, "max_hpu_graphs": 0}, "max_hpu_graphs: got 0.0, expected 1 or more"),

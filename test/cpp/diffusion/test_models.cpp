@@ -15,6 +15,8 @@
 #include <fstream>
 #include <map>
 
+#include "test/cpp/diffusion/compile_at_once.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -268,6 +270,7 @@ TEST(DiffusionFolders, RoundTrip) {
 
 // Another time, sample or prompt compiles nothing; nothing leaves the device, and every attention is one library call.
 TEST(DiffusionModels, OneGraphOnTheDevice) {
+  const CompileAtOnce tier;
   UNet2DConditionModel unet(tiny_unet());
   unet.to(kDevice);
   const at::NoGradGuard no_grad;

@@ -15,6 +15,8 @@
 
 #include <filesystem>
 
+#include "test/cpp/diffusion/compile_at_once.h"
+
 namespace {
 
 std::string scratch_file() {
@@ -133,6 +135,7 @@ at::Tensor random(at::IntArrayRef shape, uint64_t seed) {
 }
 
 TEST(DenoisingStep, OneGraphForEveryStepEqualsTheCpu) {
+  const CompileAtOnce tier;
   const auto unet = small_unet();
   const auto run = [&](bool graphs, c10::Device device, int64_t batch, uint64_t seed, int64_t steps, double guidance,
                        std::unique_ptr<torch_hpu::DenoisingStep>& step) {

@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "test/cpp/diffusion/compile_at_once.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -257,17 +259,6 @@ TEST(DiffusionScheduler, HalfPrecisionLatents) {
     EXPECT_LT((half.back().to(at::kFloat) - exact.back()).abs().max().item<double>(), 0.1 * scale) << scheduler->class_name();
   }
 }
-
-// Not in the background, so that counters can be compared.
-struct CompileAtOnce {
-  CompileAtOnce() : before(get_option("tier")) {
-    set_option("tier", "compiled");
-  }
-  ~CompileAtOnce() {
-    set_option("tier", before);
-  }
-  std::string before;
-};
 
 std::string last_reason() {
   const std::vector<std::string> reasons = compilation_reasons();
