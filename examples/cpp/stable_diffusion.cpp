@@ -88,18 +88,18 @@ void draw(const Settings& s) {
     result = (*pipeline)(torch_hpu::load_png(s.image), s.strength, generation_options(s));
   }
   torch_hpu::save_png(s.output, s.images == 1 ? result.images[0] : torch_hpu::image_grid(result.images));
-  const double per_step = 1 / result.metrics.steps_per_second;
   std::printf(
-      "\"%s\": %ld picture(s) of %ld x %ld pixels in %.1f s; first steps with %ld graphs compiled %.2f s, then %.4f s per step of a "
-      "picture, %.3f pictures/s; peak memory %.2f GiB; %s\n",
+      "\"%s\": %ld picture(s) of %ld x %ld pixels in %.1f s; first steps with %ld graphs compiled %.2f s, then %.4f s per step of %ld "
+      "picture(s), %.3f pictures/s; peak memory %.2f GiB; %s\n",
       s.prompt.c_str(), result.images.size(0), result.images.size(2), result.images.size(1), now() - start, result.graphs_compiled,
-      result.warmup_seconds, per_step, result.throughput, peak_gib(), s.output.c_str());
+      result.warmup_seconds, result.metrics.step_seconds, generation_options(s).batch_size, result.throughput, peak_gib(),
+      s.output.c_str());
 }
 
 // The same pictures on LibTorch's CPU backend, lazily and by HPU Graph, in turns.
 void measure(const Settings& s) {
   std::map<std::string, std::shared_ptr<GaudiStableDiffusionPipeline>> pipelines;
-  std::map<std::string, std::vector<double>> seconds;  // per step of a picture
+  std::map<std::string, std::vector<double>> seconds;  // per step of a batch
   GenerationOptions options = generation_options(s);
   options.quiet = true;
   for (const std::string& mode : s.modes) {
@@ -113,7 +113,7 @@ void measure(const Settings& s) {
       options.generators = torch_hpu::cpu_generators({s.seed + static_cast<uint64_t>(round)});
       const auto result = (*pipelines[mode])(options);
       TORCH_CHECK(result.graphs_compiled == 0, "a later call compiled ", result.graphs_compiled, " graphs");
-      seconds[mode].push_back(1 / result.metrics.steps_per_second);
+      seconds[mode].push_back(result.metrics.step_seconds);
     }
   }
   std::map<std::string, double> medians;
@@ -122,7 +122,7 @@ void measure(const Settings& s) {
     medians[mode] = values[values.size() / 2];
   }
   for (const std::string& mode : s.modes) {
-    std::printf("%-6s %.5f s per step of a picture, %.2f x the speed of %s\n", mode.c_str(), medians[mode],
+    std::printf("%-6s %.5f s per step of a batch, %.2f x the speed of %s\n", mode.c_str(), medians[mode],
                 medians[s.modes[0]] / medians[mode], s.modes[0].c_str());
   }
   std::printf("peak memory %.2f GiB\n", peak_gib());

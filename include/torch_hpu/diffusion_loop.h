@@ -37,7 +37,8 @@ TORCH_HPU_API at::Tensor guide(const at::Tensor& prediction, const at::Tensor& s
 struct DiffusionThroughput {
   double runtime_seconds = 0;  // of what is counted
   double samples_per_second = 0;
-  double steps_per_second = 0;  // denoising steps of single images
+  double steps_per_second = 0;  // denoising steps of single images; as in the original the time of decoding counts
+  double step_seconds = 0;      // of a denoising step of a batch alone, without the warm-up
 };
 
 // The clock of a generation of `batches` batches of batch_size images with `steps` steps each, without its warm-up: with more than
@@ -58,6 +59,8 @@ class TORCH_HPU_API ThroughputClock {
   int64_t batches_, batch_size_, steps_, warmup_;
   Case case_;
   double start_ = 0, batch_start_ = 0, warm_ = 0;
+  int64_t batch_ = 0, counted_steps_ = 0;
+  double counted_seconds_ = 0;
   double excluded_ = 0;
 };
 

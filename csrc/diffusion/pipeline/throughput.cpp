@@ -24,14 +24,15 @@ bool ThroughputClock::needs_sync(int64_t batch, int64_t step) const {
 }
 
 void ThroughputClock::before_step(int64_t batch, int64_t step, double seconds) {
+  if (step == 0) {  // the device is idle: the batch before has been decoded
+    batch_ = batch;
+    batch_start_ = seconds;
+  }
   if (!needs_sync(batch, step)) {
     return;
   }
   if (case_ != Case::kSteps || (batch == 0 && step == 0)) {
     start_ = seconds;
-  }
-  if (step == 0) {
-    batch_start_ = seconds;
   }
   if (step == warmup_) {
     warm_ = seconds;
@@ -39,6 +40,11 @@ void ThroughputClock::before_step(int64_t batch, int64_t step, double seconds) {
 }
 
 void ThroughputClock::after_denoising(double seconds) {
+  const int64_t left_out = case_ == Case::kSteps ? warmup_ : 0;
+  if (case_ != Case::kBatches || batch_ >= warmup_) {
+    counted_seconds_ += seconds - (left_out > 0 ? warm_ : batch_start_);
+    counted_steps_ += steps_ - left_out;
+  }
   if (case_ != Case::kSteps) {
     return;
   }
@@ -53,6 +59,9 @@ DiffusionThroughput ThroughputClock::finish(double seconds) const {
   if (result.runtime_seconds > 0) {
     result.samples_per_second = samples / result.runtime_seconds;
     result.steps_per_second = samples * static_cast<double>(steps_) / result.runtime_seconds;
+  }
+  if (counted_steps_ > 0) {
+    result.step_seconds = counted_seconds_ / static_cast<double>(counted_steps_);
   }
   return result;
 }

@@ -108,11 +108,14 @@ TEST(Throughput, LeavesTheWarmUpOut) {
   const auto many_batches = clocked(5, 2, 4, 3);  // the last two count
   EXPECT_DOUBLE_EQ(many_batches.runtime_seconds, 12);
   EXPECT_DOUBLE_EQ(many_batches.samples_per_second, 4.0 / 12);
+  EXPECT_DOUBLE_EQ(many_batches.step_seconds, 1);
   const auto many_steps = clocked(2, 2, 8, 3);  // every step counts 1 s
   EXPECT_DOUBLE_EQ(many_steps.runtime_seconds, 20);
   EXPECT_DOUBLE_EQ(many_steps.steps_per_second, 32.0 / 20);
+  EXPECT_DOUBLE_EQ(many_steps.step_seconds, 1);
   const auto few = clocked(2, 1, 2, 2);  // everything
   EXPECT_DOUBLE_EQ(few.runtime_seconds, 26);
+  EXPECT_DOUBLE_EQ(few.step_seconds, 5.5);
   EXPECT_THROW(torch_hpu::ThroughputClock(0, 1, 1), c10::Error);
 }
 
