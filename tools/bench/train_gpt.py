@@ -103,6 +103,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for name in args.engines:
             results[name].append(run_engine(name, args))
+            print(name, results[name][-1], file=sys.stderr, flush=True)
     base = statistics.median(r["step"] for r in results[args.engines[0]])
     print(f"{'engine':14} {'s per step':>11} {'speed':>8} {'first 3 steps, s':>17} {'of that warm-up, s':>19}")
     for name, runs in results.items():
