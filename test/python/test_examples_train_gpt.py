@@ -57,7 +57,7 @@ def test_help_and_errors(tmp_path: pathlib.Path) -> None:
     for options, words in [
         (["--text", str(tmp_path / "nowhere")], "cannot open"),
         (["--text", str(tmp_path / "short")], "the text has 9 characters, expected more than"),
-        (["--heads", "7"], "n_embd (384) must be a multiple of n_head (7)"),
+        (["--heads", "7"], "n_embd (256) must be a multiple of n_head (7)"),
         (["--max_steps", "0"], "max_steps: got 0, expected 1 or more"),
         (["--gaudi_config_name", str(tmp_path / "none.json")], "[GaudiConfig] cannot open"),
         (["--prompt", ""], "--prompt: got no characters, expected at least 1"),
