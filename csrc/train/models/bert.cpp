@@ -17,10 +17,7 @@ using Json = nlohmann::ordered_json;
 using torch::nn::LayerNorm;
 using torch::nn::LayerNormOptions;
 using torch::nn::Linear;
-
-std::shared_ptr<torch::nn::Module> branch(torch::nn::Module& parent, const char* name) {
-  return parent.register_module(name, std::make_shared<torch::nn::Module>(name));
-}
+using train::branch;
 
 bool ends_in_buffer(const std::string& name) {
   return name.ends_with("embeddings.position_ids") || name.ends_with("embeddings.token_type_ids");

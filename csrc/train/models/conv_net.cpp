@@ -15,12 +15,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Parent = std::shared_ptr<torch::nn::Module>;
+using train::branch;
 
 constexpr int64_t kReduction = 4;  // of channels within a bottleneck
-
-Parent branch(torch::nn::Module& parent, const std::string& name) {
-  return parent.register_module(name, std::make_shared<torch::nn::Module>(name));
-}
 
 }  // namespace
 

@@ -204,6 +204,10 @@ at::Tensor classification_loss(const char* noun, const at::Tensor& scores, const
   return at::binary_cross_entropy_with_logits(values, labels.to(at::kFloat).view_as(values));
 }
 
+std::shared_ptr<torch::nn::Module> branch(torch::nn::Module& parent, const std::string& name) {
+  return parent.register_module(name, std::make_shared<torch::nn::Module>(name));
+}
+
 void initialize(torch::nn::Module& module, double range) {
   const c10::AutoGradMode no_grad(false);
   for (auto& parameter : module.named_parameters()) {

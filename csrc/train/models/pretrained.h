@@ -66,6 +66,9 @@ at::Tensor activation(const std::string& name, const at::Tensor& x);
 // The mean over the batch. scores [B, classes].
 at::Tensor classification_loss(const char* noun, const at::Tensor& scores, const at::Tensor& labels, const Classes& classes);
 
+// A module without parameters of its own, for a level of names.
+std::shared_ptr<torch::nn::Module> branch(torch::nn::Module& parent, const std::string& name);
+
 // Matrices (and tensors of more dims) from a normal distribution, biases 0; norms stay as they are.
 void initialize(torch::nn::Module& module, double range);
 

@@ -161,17 +161,14 @@ ViTForImageClassificationImpl::ViTForImageClassificationImpl(ViTConfig config) :
   config_.validate();
   const int64_t e = config_.hidden_size;
   const int64_t patches = (config_.image_size[0] / config_.patch_size[0]) * (config_.image_size[1] / config_.patch_size[1]);
-  const auto branch = [](torch::nn::Module& parent, const char* name) {
-    return parent.register_module(name, std::make_shared<torch::nn::Module>(name));
-  };
-  const auto vit = branch(*this, "vit"), embeddings = branch(*vit, "embeddings");
+  const auto vit = train::branch(*this, "vit"), embeddings = train::branch(*vit, "embeddings");
   cls_token_ = embeddings->register_parameter("cls_token", at::empty({1, 1, e}));
   positions_ = embeddings->register_parameter("position_embeddings", at::empty({1, 1 + patches, e}));
   const torch::ExpandingArray<2> patch(config_.patch_size);
   projection_ =
-      branch(*embeddings, "patch_embeddings")
+      train::branch(*embeddings, "patch_embeddings")
           ->register_module("projection", torch::nn::Conv2d(torch::nn::Conv2dOptions(config_.num_channels, e, patch).stride(patch)));
-  const auto layers = branch(*vit, "layers");
+  const auto layers = train::branch(*vit, "layers");
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     layers_.push_back(layers->register_module(std::to_string(i), std::make_shared<ViTLayerImpl>(config_)));
   }

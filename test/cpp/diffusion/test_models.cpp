@@ -16,6 +16,7 @@
 #include <map>
 
 #include "test/cpp/diffusion/compile_at_once.h"
+#include "test/cpp/diffusion/error_words.h"
 
 namespace {
 
@@ -44,23 +45,6 @@ class Folder {
 
 void write(const fs::path& path, const std::string& text) {
   std::ofstream(path) << text;
-}
-
-// The message of what is thrown; empty if nothing is.
-template <typename Function>
-std::string error_of(Function function) {
-  try {
-    function();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-void expect_words(const std::string& text, const std::vector<std::string>& words) {
-  for (const std::string& word : words) {
-    EXPECT_NE(text.find(word), std::string::npos) << "\"" << word << "\" is not in: " << text;
-  }
 }
 
 UNet2DConditionConfig tiny_unet() {

@@ -15,6 +15,7 @@
 #include <fstream>
 
 #include "test/cpp/diffusion/compile_at_once.h"
+#include "test/cpp/diffusion/error_words.h"
 
 namespace {
 
@@ -43,22 +44,6 @@ std::vector<std::shared_ptr<DiffusionScheduler>> make_all() {
   all.push_back(make("DDIMScheduler", R"("thresholding": true, "prediction_type": "v_prediction")"));
   all.back()->set_eta(1);
   return all;
-}
-
-template <typename Function>
-std::string error_of(Function function) {
-  try {
-    function();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-void expect_words(const std::string& text, const std::vector<std::string>& words) {
-  for (const std::string& word : words) {
-    EXPECT_NE(text.find(word), std::string::npos) << "\"" << word << "\" is not in: " << text;
-  }
 }
 
 std::string config_error(const std::string& json) {
