@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "csrc/kernels/rows.h"
 #include "csrc/kernels/tile.h"
+#include "csrc/kernels/workspace.h"
 
 namespace torch_hpu::kernels {
 namespace {
@@ -74,11 +74,10 @@ class AttentionStep final : public LibraryStep {
   void attend(const Run& run, int64_t b, int64_t g, int64_t r0, int64_t rows) const {
     const AttentionShape& s = shape_;
     const int64_t panel = panel_columns(std::min(kKeys, s.s)), block = std::min(kRows, rows);
-    thread_local std::vector<float> scratch;
-    scratch.resize(static_cast<size_t>(rows * (s.e + f_ + 2) + block * panel + (packed_ ? panel * (s.e + panel_columns(s.f)) : 0)));
-    float* q = scratch.data();
+    const int64_t per_rows = round_up(rows * (s.e + f_ + 2), vector_width());  // panels and scores lie aligned
+    float* q = workspace_floats(Workspace::kAttention, per_rows + block * panel + (packed_ ? panel * (s.e + panel_columns(s.f)) : 0));
     const Rows all{q, q + rows * s.e, q + rows * (s.e + f_), q + rows * (s.e + f_ + 1)};
-    float *scores = all.top + rows, *keys = scores + block * panel, *values = keys + panel * s.e;
+    float *scores = q + per_rows, *keys = scores + block * panel, *values = keys + panel * s.e;
     for (int64_t i = 0; i < rows; ++i) {
       widen(run.q.at(b, s.head(g, r0 + i), (r0 + i) % s.l), run.q.dtype, s.e, s.scale, q + i * s.e);
     }

@@ -119,21 +119,6 @@ void prepare_sgemm(bool wait) {
   }
 }
 
-std::byte* workspace(Workspace slot, size_t nbytes) {
-  struct Bytes {
-    AlignedBytes data;
-    size_t nbytes = 0;
-  };
-  thread_local std::array<Bytes, static_cast<size_t>(Workspace::kCount)> slots;
-  Bytes& b = slots[static_cast<size_t>(slot)];
-  if (b.nbytes < nbytes) {
-    b.data.reset();
-    b.data = aligned_bytes(nbytes);
-    b.nbytes = nbytes;
-  }
-  return b.data.get();
-}
-
 bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memory::desc* operand) {
   using A = dnnl::algorithm;
   switch (post_op.kind) {

@@ -28,10 +28,6 @@ dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype);
 // that a convolution that is made of products finds them when it first runs. wait: until they are there.
 void prepare_sgemm(bool wait);
 
-// Bytes for this thread, valid until its next call with the same slot; 64-byte aligned.
-enum class Workspace : uint8_t { kScratchpad, kReorder, kCount };
-std::byte* workspace(Workspace slot, size_t nbytes);
-
 // Appends what oneDNN does itself. False: it cannot.
 bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memory::desc* operand);
 

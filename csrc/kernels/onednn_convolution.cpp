@@ -1,4 +1,4 @@
-// Convolutions and their backwards: a step runs the plan (layouts inside the primitive) that was fastest when it was timed on this machine.
+// Convolutions and their backwards: a step runs the plan (layouts inside the primitive, algorithm) that was fastest when it was timed on this machine.
 #include <ATen/Parallel.h>
 
 #include "csrc/kernels/onednn_plan.h"
@@ -10,16 +10,15 @@ namespace torch_hpu::kernels {
 namespace {
 
 using onednn::Convolution;
-using onednn::Layout;
+using onednn::Method;
 using onednn::Plan;
 
-constexpr Layout kLayouts[] = {Layout::kAny, Layout::kChannelsLast, Layout::kAsInMemory};
-constexpr size_t kChannelsLast = 1;
-constexpr double kTimedFlops = 2e10;  // beyond, oneDNN's own choice
+constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory};  // that are timed
+constexpr double kTimedFlops = 2e10;                                                       // beyond, oneDNN's own choice
 
-std::unique_ptr<Plan> make_plan(const Convolution& c, Layout layout) {
+std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   try {
-    return std::make_unique<Plan>(c, layout);
+    return std::make_unique<Plan>(c, method);
   } catch (const dnnl::error&) {
     return nullptr;  // no such implementation
   }
@@ -47,11 +46,11 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
     addresses.push_back(memory.back().get());
   }
   onednn::prepare_sgemm(/*wait=*/true);  // nothing else may run while plans are timed
-  size_t winner = std::size(kLayouts);
+  size_t winner = std::size(kMethods);
   double best = 1e9;
-  for (size_t i = 0; i < std::size(kLayouts); ++i) {
-    const auto plan = make_plan(c, kLayouts[i]);
-    if (plan == nullptr || (plan->reference() && winner < std::size(kLayouts))) {
+  for (size_t i = 0; i < std::size(kMethods); ++i) {
+    const auto plan = make_plan(c, kMethods[i]);
+    if (plan == nullptr || (plan->reference() && winner < std::size(kMethods))) {
       continue;
     }
     AlignedBytes packed;
@@ -69,16 +68,21 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
   return winner;
 }
 
-size_t choose(const std::string& key, const Convolution& c, c10::ScalarType dtype, bool constant_weights) {
+Method choose(const std::string& key, const Convolution& c, const LibraryCall& call, bool constant_weights) {
+  if (constant_weights && onednn::winograd_pays(c)) {
+    return Method::kWinograd;  // nothing comes near
+  }
   const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
-  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Layout::kChannelsLast) != nullptr) {
-    return kChannelsLast;  // what oneDNN likes best: nothing to time
+  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Method::kChannelsLast) != nullptr) {
+    return Method::kChannelsLast;  // what oneDNN likes best: nothing to time
   }
   if (c.flops() > kTimedFlops) {
-    return 0;
+    return kMethods[0];
   }
   static auto* choices = new Choices;
-  return choices->get(key, [&] { return fastest(c, dtype, constant_weights); });
+  const size_t winner = choices->get(key, [&] { return fastest(c, call.writes[0].dtype, constant_weights); });
+  TORCH_CHECK(winner < std::size(kMethods), "[", name(call.primitive), "] oneDNN has no implementation for ", to_string(call));
+  return kMethods[winner];
 }
 
 // The call without its buffers.
@@ -122,11 +126,10 @@ class ConvolutionStep final : public LibraryStep {
     const Convolution c = onednn::describe_convolution(call);
     const bool constant = call.primitive != Primitive::kConvolutionBackwardWeight && constants.size() > 1 && constants[1];
     const std::string key = key_of(call, constant);
-    const size_t layout = choose(key, c, call.writes[0].dtype, constant);
-    TORCH_CHECK(layout < std::size(kLayouts), "[", name(), "] oneDNN has no implementation for ", to_string(call));
-    plan_ = make_plan(c, kLayouts[layout]);
+    const Method method = choose(key, c, call, constant);
+    plan_ = make_plan(c, method);
     if (constant && plan_->packed_bytes() > 0) {
-      packed_layout_ = layout_id(key + std::to_string(layout));
+      packed_layout_ = layout_id(key + std::to_string(static_cast<int>(method)));
       may_pack_ = true;
     }
   }
@@ -198,7 +201,7 @@ bool convolution_supported(const LibraryCall& call) {
       call.reads[2].dtype != c10::ScalarType::Float) {
     return false;
   }
-  return empty || make_plan(onednn::describe_convolution(call), Layout::kAny) != nullptr;
+  return empty || make_plan(onednn::describe_convolution(call), Method::kAny) != nullptr;
 }
 
 bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const Operand& operand) {

@@ -2,6 +2,10 @@
 
 #include <c10/util/Exception.h>
 
+#include <optional>
+
+#include "csrc/kernels/workspace.h"
+
 namespace torch_hpu::kernels::onednn {
 namespace {
 
@@ -64,8 +68,38 @@ memory::desc channels_last_of(const memory::desc& d) {
 
 namespace {
 
-memory::desc inside(const memory::desc& d, Layout layout) {
-  return layout == Layout::kAsInMemory ? d : layout == Layout::kAny ? any_of(d) : channels_last_of(d);
+memory::desc inside(const memory::desc& d, Method method) {
+  return method == Method::kAsInMemory ? d : method == Method::kAny ? any_of(d) : channels_last_of(d);
+}
+
+bool reads_tensor(const PostOp& p) {
+  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+}
+
+bool is_float(const memory::desc& d) {
+  return d.is_zero() || d.get_data_type() == memory::data_type::f32;
+}
+
+// The convolution as Winograd's algorithm takes it; nothing when it does not.
+std::optional<Winograd::Problem> winograd_problem(const Convolution& c) {
+  const memory::dims x = c.src.desc.get_dims(), y = c.dst.desc.get_dims(), w = c.weights.desc.get_dims(), once{1, 1}, none{0, 0};
+  if (c.direction != Direction::kConvolution || c.transposed || w.size() != 4 || w[2] != 3 || w[3] != 3 || c.strides != once ||
+      c.dilates != none || !is_float(c.src.desc) || !is_float(c.bias.desc)) {
+    return std::nullopt;
+  }
+  const memory::dims strides = c.weights.desc.get_strides();
+  if (strides[1] != 9 || strides[2] != 3 || strides[3] != 1) {
+    return std::nullopt;
+  }
+  Winograd::Problem p{x[0], x[1], y[1], x[2], x[3], y[2], y[3], c.padding_l[0], c.padding_l[1], strides[0], c.post_ops, {}};
+  for (const memory::desc& d : c.operands) {
+    const memory::dims sizes = d.get_dims();
+    if (!is_float(d) || (sizes != y && sizes != memory::dims{1, y[1], 1, 1})) {
+      return std::nullopt;
+    }
+    p.per_channel.push_back(sizes != y);
+  }
+  return p;
 }
 
 // A post-op's operand as [N or 1, C or 1, ...] of the rank of out.
@@ -127,7 +161,7 @@ Convolution describe_convolution(const LibraryCall& call) {
   }
   c.post_ops = call.post_ops;
   for (const PostOp& p : call.post_ops) {
-    if (p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul) {
+    if (reads_tensor(p)) {
       c.operands.push_back(operand_desc(call.reads[p.operand], out.sizes.size()));
     }
   }
@@ -146,17 +180,43 @@ void Plan::add_port(const Primitive::Argument& outside, const memory::desc& insi
   written_.push_back(written);
 }
 
-Plan::Plan(const Convolution& c, Layout layout) {
-  const memory::desc src = inside(c.src.desc, layout), dst = inside(c.dst.desc, layout), weights = any_of(c.weights.desc);
+bool winograd_pays(const Convolution& c) {
+  const auto problem = winograd_problem(c);
+  return problem.has_value() && Winograd::pays(*problem);
+}
+
+void Plan::plan_winograd(const Convolution& c) {
+  winograd_ = std::make_unique<Winograd>(*winograd_problem(c));
+  packed_bytes_ = winograd_->packed_floats() * sizeof(float);
+  add_port(c.src, channels_last_of(c.src.desc), false);
+  add_port(c.weights, c.weights.desc, false);
+  ports_.back().workspace = workspace_bytes_;
+  workspace_bytes_ += packed_bytes_;
+  add_port(c.dst, channels_last_of(c.dst.desc), true);
+  has_bias_ = !c.bias.desc.is_zero();
+  if (has_bias_) {
+    add_port(c.bias, c.bias.desc, false);
+  }
+  for (const memory::desc& d : c.operands) {
+    add_port({DNNL_ARG_SRC_1, d}, channels_last_of(d), false);
+  }
+}
+
+Plan::Plan(const Convolution& c, Method method) {
+  if (method == Method::kWinograd) {
+    plan_winograd(c);
+    return;
+  }
+  const memory::desc src = inside(c.src.desc, method), dst = inside(c.dst.desc, method), weights = any_of(c.weights.desc);
   dnnl::post_ops ops;
   size_t operand = 0;
   std::vector<int> operand_ids;
   for (const PostOp& p : c.post_ops) {
-    const bool tensor = p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+    const bool tensor = reads_tensor(p);
     memory::desc d;
     if (tensor) {
       const memory::desc& given = c.operands[operand++];
-      d = given.get_dims() == c.dst.desc.get_dims() ? inside(given, layout) : given;
+      d = given.get_dims() == c.dst.desc.get_dims() ? inside(given, method) : given;
       operand_ids.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1);
     }
     TORCH_INTERNAL_ASSERT(append_post_op(ops, p, tensor ? &d : nullptr));
@@ -240,17 +300,24 @@ void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights)
   }
   std::byte* moved = workspace_bytes_ > 0 ? workspace(Workspace::kReorder, workspace_bytes_) : nullptr;
   for (size_t i = 0; i < ports_.size(); ++i) {
-    if (ports_[i].reorder == nullptr) {
-      continue;
-    }
-    inside[i] = moved + ports_[i].workspace;
-    if (i == 1 && packed_weights != nullptr) {
-      inside[i] = packed_weights;
-    } else if (!written_[i]) {
-      ports_[i].reorder->run(addresses[i], moved + ports_[i].workspace);
+    std::byte* const to = moved + ports_[i].workspace;
+    if (i == 1 && packed_bytes_ > 0) {
+      if (packed_weights == nullptr) {
+        pack(addresses[i], to);
+      }
+      inside[i] = packed_weights == nullptr ? to : packed_weights;
+    } else if (ports_[i].reorder != nullptr) {
+      if (!written_[i]) {
+        ports_[i].reorder->run(addresses[i], to);
+      }
+      inside[i] = to;
     }
   }
-  primitive_->run(inside);
+  if (winograd_ != nullptr) {
+    run_winograd(inside);
+  } else {
+    primitive_->run(inside);
+  }
   for (size_t i = 0; i < ports_.size(); ++i) {
     if (ports_[i].reorder != nullptr && written_[i]) {
       ports_[i].reorder->run(inside[i], const_cast<void*>(addresses[i]));
@@ -258,8 +325,22 @@ void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights)
   }
 }
 
+void Plan::run_winograd(c10::ArrayRef<const void*> inside) const {
+  c10::SmallVector<const float*, 8> floats;
+  for (const void* p : inside) {
+    floats.push_back(static_cast<const float*>(p));
+  }
+  const size_t bias = has_bias_ ? 1 : 0;
+  winograd_->run(floats[0], floats[1], const_cast<float*>(floats[2]), has_bias_ ? floats[3] : nullptr,
+                 c10::ArrayRef<const float*>(floats).slice(3 + bias));
+}
+
 void Plan::pack(const void* weights, void* packed) const {
-  ports_[1].reorder->run(weights, packed);
+  if (winograd_ != nullptr) {
+    winograd_->pack(static_cast<const float*>(weights), static_cast<float*>(packed));
+  } else {
+    ports_[1].reorder->run(weights, packed);
+  }
 }
 
 }  // namespace torch_hpu::kernels::onednn

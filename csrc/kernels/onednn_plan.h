@@ -1,9 +1,10 @@
-// One way to compute a convolution (or one of its backwards) by oneDNN: which layouts the primitive works in, and the reorders to and from the
-// layouts that the operands have in memory.
+// One way to compute a convolution (or one of its backwards), by oneDNN or by Winograd's algorithm: which layouts the primitive works in, and the
+// reorders to and from the layouts that the operands have in memory.
 #pragma once
 
 #include "csrc/kernels/onednn.h"
 #include "csrc/kernels/step.h"
+#include "csrc/kernels/winograd.h"
 
 namespace torch_hpu::kernels::onednn {
 
@@ -24,18 +25,21 @@ Convolution describe_convolution(const LibraryCall& call);
 
 dnnl::memory::desc channels_last_of(const dnnl::memory::desc& d);
 
-// How the activations lie inside the primitive; the weights lie as the primitive likes.
-enum class Layout : uint8_t { kAsInMemory, kChannelsLast, kAny };
+// How the activations lie inside the primitive; the weights lie as the primitive likes. kWinograd: not oneDNN's primitive, but ours, channels-last.
+enum class Method : uint8_t { kAsInMemory, kChannelsLast, kAny, kWinograd };
+
+// Whether kWinograd exists for the convolution and is faster than the others.
+bool winograd_pays(const Convolution& c);
 
 class Plan {
  public:
-  // Throws dnnl::error when oneDNN has no implementation.
-  Plan(const Convolution& c, Layout layout);
+  // Throws dnnl::error when there is no implementation.
+  Plan(const Convolution& c, Method method);
 
   // Addresses in the order src, weights, dst, bias?, operands...; packed_weights (may be null): the weights as pack() made them.
   void run(c10::ArrayRef<const void*> addresses, const void* packed_weights) const;
 
-  // Bytes of the packed weights; 0: the primitive takes them as they are, or computes them.
+  // Bytes of the packed weights; 0: they are taken as they are, or computed.
   size_t packed_bytes() const {
     return packed_bytes_;
   }
@@ -52,6 +56,8 @@ class Plan {
     size_t workspace = 0;              // its place there
   };
   void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
+  void plan_winograd(const Convolution& c);
+  void run_winograd(c10::ArrayRef<const void*> inside) const;
 
   std::vector<Primitive::Argument> arguments_;
   std::vector<Port> ports_;
@@ -59,7 +65,9 @@ class Plan {
   size_t workspace_bytes_ = 0;
   size_t packed_bytes_ = 0;
   bool reference_ = false;
+  bool has_bias_ = false;
   std::unique_ptr<Primitive> primitive_;
+  std::unique_ptr<Winograd> winograd_;  // instead of the primitive
 };
 
 }  // namespace torch_hpu::kernels::onednn

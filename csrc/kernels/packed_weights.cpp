@@ -79,16 +79,6 @@ Store& store() {
 
 }  // namespace
 
-void AlignedFree::operator()(std::byte* p) const noexcept {
-  std::free(p);
-}
-
-AlignedBytes aligned_bytes(size_t nbytes) {
-  auto* p = static_cast<std::byte*>(std::aligned_alloc(64, (nbytes + 63) / 64 * 64));
-  TORCH_CHECK_WITH(OutOfMemoryError, p != nullptr || nbytes == 0, "[hpu] no memory for ", nbytes, " bytes of a kernel's workspace");
-  return AlignedBytes(p);
-}
-
 uint32_t layout_id(const std::string& description) {
   static std::mutex mutex;
   static auto* ids = new std::unordered_map<std::string, uint32_t>;

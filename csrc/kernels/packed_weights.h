@@ -15,14 +15,9 @@
 #include <string>
 
 #include "csrc/kernels/step.h"
+#include "csrc/kernels/workspace.h"
 
 namespace torch_hpu::kernels {
-
-struct AlignedFree {
-  void operator()(std::byte* p) const noexcept;
-};
-using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
-AlignedBytes aligned_bytes(size_t nbytes);  // 64-byte aligned
 
 // A number for a packed layout, equal for equal descriptions (source geometry, target layout).
 uint32_t layout_id(const std::string& description);
