@@ -549,8 +549,15 @@ def test_backend_is_registered() -> None:
 
 def test_launcher_reports(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
-    script.write_text("import os, sys, time\nr = int(os.environ['RANK'])\nprint('hello', os.environ['WORLD_SIZE'])\n"
-                      "if r == 2: sys.exit(7)\ntime.sleep(30)\n")  # fmt: skip
+    script.write_text(
+        "import os, pathlib, sys, time\n"
+        "r, here = int(os.environ['RANK']), pathlib.Path(__file__).parent\n"
+        "print('hello', os.environ['WORLD_SIZE'], flush=True)\n"
+        "(here / f'started{r}').touch()\n"
+        "while r == 2 and len(list(here.glob('started*'))) < 3: time.sleep(0.01)\n"
+        "if r == 2: sys.exit(7)\n"
+        "time.sleep(30)\n"
+    )
     command = [sys.executable, str(ROOT / "tools/launch.py"), "-n", "3", "--grace", "0.5", str(script)]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert result.returncode == 7
