@@ -140,7 +140,7 @@ void BertConfig::validate() const {
                     ") must be a multiple of num_attention_heads (", num_attention_heads, ")");
   TORCH_CHECK_VALUE(!pad_token_id || (*pad_token_id >= 0 && *pad_token_id < vocab_size), "[BertConfig] pad_token_id: got ",
                     pad_token_id.value_or(0), ", expected 0 or more and below vocab_size = ", vocab_size);
-  train::check_activation("BertConfig", hidden_act);
+  train::check_activation("BertConfig", "hidden_act", hidden_act);
   train::check_probabilities("BertConfig", {{"hidden_dropout_prob", hidden_dropout_prob},
                                             {"attention_probs_dropout_prob", attention_probs_dropout_prob},
                                             {"classifier_dropout", classifier_dropout.value_or(0)}});

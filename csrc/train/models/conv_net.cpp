@@ -114,7 +114,7 @@ void ResNetConfig::validate() const {
     TORCH_CHECK_VALUE(layer_type == "basic" || size >= kReduction, "[ResNetConfig] hidden_sizes: got ", hidden_sizes,
                       ", expected at least ", kReduction, " channels for bottlenecks");
   }
-  train::check_activation("ResNetConfig", hidden_act);
+  train::check_activation("ResNetConfig", "hidden_act", hidden_act);
   train::check_classes("ResNetConfig", classes);
 }
 

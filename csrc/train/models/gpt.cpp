@@ -2,34 +2,21 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/multinomial.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <torch/nn/init.h>
 #include <torch_hpu/device.h>
 #include <torch_hpu/graphed.h>
 #include <torch_hpu/lazy.h>
-#include <torch_hpu/safetensors.h>
 #include <torch_hpu/state_dict.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "csrc/train/checkpointing.h"
-#include "csrc/train/files.h"
 #include "csrc/train/json_text.h"
+#include "csrc/train/models/pretrained.h"
 
 namespace torch_hpu {
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-at::Tensor activation(const std::string& name, const at::Tensor& x) {
-  return name == "relu" ? at::relu(x) : at::gelu(x, name == "gelu" ? "none" : "tanh");
-}
-
-}  // namespace
 
 Conv1DImpl::Conv1DImpl(int64_t in, int64_t out) {
   weight = register_parameter("weight", at::empty({in, out}));
@@ -47,11 +34,11 @@ struct GPTBlockImpl : torch::nn::Module {
     const int64_t inner = c.n_inner.value_or(4 * c.n_embd);
     const auto norm = torch::nn::LayerNormOptions({c.n_embd}).eps(c.layer_norm_epsilon);
     ln_1 = register_module("ln_1", torch::nn::LayerNorm(norm));
-    auto attn = register_module("attn", std::make_shared<torch::nn::Module>("attn"));
+    const auto attn = train::branch(*this, "attn");
     c_attn = attn->register_module("c_attn", Conv1D(c.n_embd, 3 * c.n_embd));
     c_proj = attn->register_module("c_proj", Conv1D(c.n_embd, c.n_embd));
     ln_2 = register_module("ln_2", torch::nn::LayerNorm(norm));
-    auto mlp = register_module("mlp", std::make_shared<torch::nn::Module>("mlp"));
+    const auto mlp = train::branch(*this, "mlp");
     c_fc = mlp->register_module("c_fc", Conv1D(c.n_embd, inner));
     mlp_proj = mlp->register_module("c_proj", Conv1D(inner, c.n_embd));
     attention_dropout = c.attn_pdrop;
@@ -70,7 +57,7 @@ struct GPTBlockImpl : torch::nn::Module {
       mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, is_training() ? attention_dropout : 0.0, /*is_causal=*/true);
     }
     const auto attended = x + drop(c_proj(mixed.transpose(1, 2).reshape({b, t, e})));
-    return attended + drop(mlp_proj(activation(activation_name, c_fc(ln_2(attended)))));
+    return attended + drop(mlp_proj(train::activation(activation_name, c_fc(ln_2(attended)))));
   }
 
   at::Tensor drop(const at::Tensor& x) const {
@@ -101,46 +88,25 @@ struct GPTHeadImpl : torch::nn::Module {
 };
 
 GPTConfig GPTConfig::from_json(const std::string& text) {
-  const Json json = train::parse_json(text, "[GPTConfig]");
-  TORCH_CHECK(json.is_object(), "[GPTConfig] expected a JSON object");
-  const std::string type = json.value("model_type", "gpt2");
-  TORCH_CHECK(type == "gpt2", "[GPTConfig] model_type: got '", type, "', expected 'gpt2'");
-  for (const auto& [name, neutral] : std::vector<std::pair<const char*, Json>>{{"scale_attn_weights", true},
-                                                                               {"scale_attn_by_inverse_layer_idx", false},
-                                                                               {"reorder_and_upcast_attn", false},
-                                                                               {"add_cross_attention", false},
-                                                                               {"tie_word_embeddings", true}}) {
-    TORCH_CHECK(!json.contains(name) || json[name] == neutral, "[GPTConfig] ", name, ": got ", json[name].dump(), ", only ", neutral.dump(),
-                " is supported");
-  }
+  const train::ConfigReader reader("GPTConfig", text, "gpt2");
+  reader.expect("scale_attn_weights", true);
+  reader.expect("scale_attn_by_inverse_layer_idx", false);
+  reader.expect("reorder_and_upcast_attn", false);
+  reader.expect("add_cross_attention", false);
+  reader.expect("tie_word_embeddings", true);
   GPTConfig c;
-  const auto read = [&](const char* name, auto& value) {
-    if (json.contains(name) && !json[name].is_null()) {
-      using T = std::decay_t<decltype(value)>;
-      const bool fits = std::is_same_v<T, std::string> ? json[name].is_string()
-                        : std::is_same_v<T, double>    ? json[name].is_number()
-                                                       : json[name].is_number_integer();
-      TORCH_CHECK(fits, "[GPTConfig] ", name, ": got ", json[name].dump(), ", expected ",
-                  std::is_same_v<T, std::string> ? "a text"
-                  : std::is_same_v<T, double>    ? "a number"
-                                                 : "a whole number");
-      value = json[name].get<T>();
-    }
-  };
-  read("vocab_size", c.vocab_size);
-  read("n_positions", c.n_positions);
-  read("n_embd", c.n_embd);
-  read("n_layer", c.n_layer);
-  read("n_head", c.n_head);
-  int64_t inner = 0;
-  read("n_inner", inner);
-  c.n_inner = inner > 0 ? std::optional<int64_t>(inner) : std::nullopt;
-  read("activation_function", c.activation_function);
-  read("resid_pdrop", c.resid_pdrop);
-  read("embd_pdrop", c.embd_pdrop);
-  read("attn_pdrop", c.attn_pdrop);
-  read("layer_norm_epsilon", c.layer_norm_epsilon);
-  read("initializer_range", c.initializer_range);
+  reader.read("vocab_size", c.vocab_size);
+  reader.read("n_positions", c.n_positions);
+  reader.read("n_embd", c.n_embd);
+  reader.read("n_layer", c.n_layer);
+  reader.read("n_head", c.n_head);
+  reader.read("n_inner", c.n_inner);
+  reader.read("activation_function", c.activation_function);
+  reader.read("resid_pdrop", c.resid_pdrop);
+  reader.read("embd_pdrop", c.embd_pdrop);
+  reader.read("attn_pdrop", c.attn_pdrop);
+  reader.read("layer_norm_epsilon", c.layer_norm_epsilon);
+  reader.read("initializer_range", c.initializer_range);
   c.validate();
   return c;
 }
@@ -153,7 +119,7 @@ std::string GPTConfig::to_json() const {
                            {"n_embd", n_embd},
                            {"n_layer", n_layer},
                            {"n_head", n_head},
-                           {"n_inner", n_inner ? Json(*n_inner) : Json(nullptr)},
+                           {"n_inner", n_inner ? nlohmann::ordered_json(*n_inner) : nlohmann::ordered_json(nullptr)},
                            {"activation_function", activation_function},
                            {"resid_pdrop", resid_pdrop},
                            {"embd_pdrop", embd_pdrop},
@@ -166,24 +132,20 @@ std::string GPTConfig::to_json() const {
 }
 
 void GPTConfig::validate() const {
-  constexpr int64_t kMost = int64_t{1} << 24;
-  for (const auto& [name, value] :
-       {std::pair{"vocab_size", vocab_size}, std::pair{"n_positions", n_positions}, std::pair{"n_embd", n_embd},
-        std::pair{"n_layer", n_layer}, std::pair{"n_head", n_head}, std::pair{"n_inner", n_inner.value_or(1)}}) {
-    TORCH_CHECK_VALUE(value >= 1 && value <= kMost, "[GPTConfig] ", name, ": got ", value, ", expected 1 to ", kMost);
-  }
+  train::check_sizes("GPTConfig", {{"vocab_size", vocab_size},
+                                   {"n_positions", n_positions},
+                                   {"n_embd", n_embd},
+                                   {"n_layer", n_layer},
+                                   {"n_head", n_head},
+                                   {"n_inner", n_inner.value_or(1)}});
   TORCH_CHECK_VALUE(n_embd % n_head == 0, "[GPTConfig] n_embd (", n_embd, ") must be a multiple of n_head (", n_head, ")");
-  TORCH_CHECK_VALUE(activation_function == "gelu_new" || activation_function == "gelu" || activation_function == "relu",
-                    "[GPTConfig] activation_function: got '", activation_function, "', expected gelu_new, gelu or relu");
-  for (const auto& [name, p] :
-       {std::pair{"resid_pdrop", resid_pdrop}, std::pair{"embd_pdrop", embd_pdrop}, std::pair{"attn_pdrop", attn_pdrop}}) {
-    TORCH_CHECK_VALUE(p >= 0 && p < 1, "[GPTConfig] ", name, ": got ", p, ", expected 0 or more and below 1");
-  }
+  train::check_activation("GPTConfig", "activation_function", activation_function);
+  train::check_probabilities("GPTConfig", {{"resid_pdrop", resid_pdrop}, {"embd_pdrop", embd_pdrop}, {"attn_pdrop", attn_pdrop}});
 }
 
 GPTImpl::GPTImpl(GPTConfig config) : config_(std::move(config)) {
   config_.validate();
-  auto transformer = register_module("transformer", std::make_shared<torch::nn::Module>("transformer"));
+  const auto transformer = train::branch(*this, "transformer");
   wte_ = transformer->register_module("wte", torch::nn::Embedding(config_.vocab_size, config_.n_embd));
   wpe_ = transformer->register_module("wpe", torch::nn::Embedding(config_.n_positions, config_.n_embd));
   drop_ = torch::nn::Dropout(config_.embd_pdrop);
@@ -275,23 +237,20 @@ void GPTImpl::set_gradient_checkpointing(bool on) {
 }
 
 void GPTImpl::save_config(const std::string& folder) const {
-  std::filesystem::create_directories(folder);
-  train::write_atomically((std::filesystem::path(folder) / "config.json").string(), config_.to_json() + "\n", "GPT");
+  train::save_config("GPT", folder, config_.to_json());
 }
 
 void GPTImpl::save_pretrained(const std::string& folder) const {
-  save_config(folder);
-  save_safetensors((std::filesystem::path(folder) / "model.safetensors").string(), state_dict(*this));
+  train::save_folder("GPT", folder, config_.to_json(), state_dict(*this));
 }
 
 std::shared_ptr<GPTImpl> GPTImpl::from_pretrained(const std::string& folder) {
-  const std::filesystem::path path(folder);
-  auto model = std::make_shared<GPTImpl>(GPTConfig::from_json(train::read_file((path / "config.json").string(), "GPT")));
-  auto tensors = load_safetensors((path / "model.safetensors").string());
-  if (tensors.count("lm_head.weight") == 0 && tensors.count("transformer.wte.weight") == 1) {
-    tensors["lm_head.weight"] = tensors["transformer.wte.weight"];  // tied weights are saved once
+  auto model = std::make_shared<GPTImpl>(GPTConfig::from_json(train::read_config("GPT", folder)));
+  auto weights = train::read_weights("GPT", folder);
+  if (weights.count("lm_head.weight") == 0 && weights.count("transformer.wte.weight") == 1) {
+    weights["lm_head.weight"] = weights["transformer.wte.weight"];  // tied weights are saved once
   }
-  load_state_dict(*model, tensors);
+  train::load_weights(*model, "GPT", folder, weights);
   return model;
 }
 

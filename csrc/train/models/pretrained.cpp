@@ -176,8 +176,8 @@ void check_classes(const char* noun, const Classes& classes) {
                     "', expected regression, single_label_classification or multi_label_classification");
 }
 
-void check_activation(const char* noun, const std::string& name) {
-  TORCH_CHECK_VALUE(name == "gelu" || name == "gelu_new" || name == "relu", "[", noun, "] hidden_act: got '", name,
+void check_activation(const char* noun, const char* field, const std::string& name) {
+  TORCH_CHECK_VALUE(name == "gelu" || name == "gelu_new" || name == "relu", "[", noun, "] ", field, ": got '", name,
                     "', expected gelu, gelu_new or relu");
 }
 

@@ -59,7 +59,7 @@ void write_classes(nlohmann::ordered_json& json, const Classes& classes);
 void check_sizes(const char* noun, const std::vector<std::pair<const char*, int64_t>>& sizes);                 // 1 to kMostUnits
 void check_probabilities(const char* noun, const std::vector<std::pair<const char*, double>>& probabilities);  // 0 <= p < 1
 void check_classes(const char* noun, const Classes& classes);
-void check_activation(const char* noun, const std::string& name);  // gelu, gelu_new, relu
+void check_activation(const char* noun, const char* field, const std::string& name);  // gelu, gelu_new, relu
 
 at::Tensor activation(const std::string& name, const at::Tensor& x);
 

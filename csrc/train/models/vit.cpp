@@ -151,7 +151,7 @@ void ViTConfig::validate() const {
                     ", expected at most image_size = ", image_size);
   TORCH_CHECK_VALUE(hidden_size % num_attention_heads == 0, "[ViTConfig] hidden_size (", hidden_size,
                     ") must be a multiple of num_attention_heads (", num_attention_heads, ")");
-  train::check_activation("ViTConfig", hidden_act);
+  train::check_activation("ViTConfig", "hidden_act", hidden_act);
   train::check_probabilities(
       "ViTConfig", {{"hidden_dropout_prob", hidden_dropout_prob}, {"attention_probs_dropout_prob", attention_probs_dropout_prob}});
   train::check_classes("ViTConfig", classes);
