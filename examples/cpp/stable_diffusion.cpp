@@ -23,7 +23,7 @@ struct Settings {
   int64_t steps = 50, images = 1, batch = 0, clip_skip = -1, rounds = 3;
   uint64_t seed = 0;
   double guidance = 7.5, eta = 0, strength = 0.8;
-  bool graphs = false, bf16 = false, benchmark = false;
+  bool graphs = false, bf16 = false, vae_slicing = false, vae_tiling = false, benchmark = false;
 };
 
 double now() {
@@ -72,6 +72,12 @@ std::shared_ptr<Pipeline> load(const Settings& s, const std::string& mode) {
   auto pipeline = Pipeline::from_pretrained(s.model, pipeline_options(s, mode));
   if (!s.scheduler.empty()) {
     pipeline->set_scheduler(s.scheduler);
+  }
+  if (s.vae_slicing) {
+    pipeline->enable_vae_slicing();
+  }
+  if (s.vae_tiling) {
+    pipeline->enable_vae_tiling();
   }
   std::printf("loaded %s for %s in %.1f s\n", s.model.c_str(), mode.c_str(), now() - start);
   return pipeline;
@@ -153,6 +159,8 @@ int main(int argc, char** argv) {
   app.add_option("--device", s.device)->check(CLI::IsMember({"hpu", "cpu"}))->capture_default_str();
   app.add_flag("--use-hpu-graphs", s.graphs, "capture the step once, replay it");
   app.add_flag("--bf16", s.bf16, "weights and arithmetic in bfloat16");
+  app.add_flag("--vae-slicing", s.vae_slicing, "decode one picture of a batch at a time: less memory");
+  app.add_flag("--vae-tiling", s.vae_tiling, "decode pictures larger than the model's in overlapping tiles: less memory");
   app.add_option("--output", s.output, "PNG file")->capture_default_str();
   app.add_flag("--benchmark", s.benchmark, "compare a step on LibTorch's CPU backend (cpu), lazily and by HPU Graph");
   app.add_option("--modes", s.modes, "that are compared")->check(CLI::IsMember({"cpu", "lazy", "graphs"}))->capture_default_str();

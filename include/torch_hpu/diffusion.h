@@ -54,6 +54,9 @@ struct DiffusionProgress {
   int64_t batch = 0, step = 0;  // from 0
   double timestep = 0;
   at::Tensor latents;  // [B, C, h, w], on the device; a callback may put others of the same shape here
+  // What the UNet made of the latents before this step, in front of guidance: [B, C, h, w], or with guidance [2 * B, C, h, w], negative, then
+  // positive.
+  at::Tensor prediction;
 };
 
 struct GenerationOptions {
@@ -108,6 +111,13 @@ class TORCH_HPU_API DiffusionPipeline {
 
   // Another scheduler for the same model: "DDIMScheduler", "EulerDiscreteScheduler" ... with the fields of the present one's config.
   void set_scheduler(const std::string& class_name);
+
+  // How the vae encodes and decodes: one picture at a time; pictures larger than its sample_size in overlapping tiles that are blended. Less
+  // memory; tiles give slightly different values. Both are off at first.
+  void enable_vae_slicing();
+  void disable_vae_slicing();
+  void enable_vae_tiling();
+  void disable_vae_tiling();
 
   // [P, T, d] and, with guidance, the negative ones (otherwise undefined); on the device, num_images_per_prompt rows for each prompt.
   std::pair<at::Tensor, at::Tensor> encode_prompt(const GenerationOptions& options);

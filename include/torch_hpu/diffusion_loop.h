@@ -83,12 +83,13 @@ class TORCH_HPU_API DenoisingStep {
   DenoisingStep(std::shared_ptr<UNet2DConditionModel> unet, std::shared_ptr<DiffusionScheduler> scheduler, bool graphs, double rescale = 0,
                 bool autocast = false);
 
-  // Replaces inputs.latents and inputs.state by the next ones. Builds no autograd graph.
-  void operator()(DenoisingInputs& inputs);
+  // Replaces inputs.latents and inputs.state by the next ones. Returns what the UNet predicted, before guidance: [B, C, h, w], or with guidance
+  // [2 * B, C, h, w]. Builds no autograd graph.
+  at::Tensor operator()(DenoisingInputs& inputs);
   size_t graphs() const;  // how many are held
 
  private:
-  std::vector<at::Tensor> run(const DenoisingInputs& inputs) const;
+  std::vector<at::Tensor> run(const DenoisingInputs& inputs) const;  // {prediction, latents, state...}
 
   std::shared_ptr<UNet2DConditionModel> unet_;
   std::shared_ptr<DiffusionScheduler> scheduler_;

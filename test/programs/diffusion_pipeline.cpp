@@ -82,6 +82,8 @@ Json run(Pipelines& pipelines, const Json& task) {
   if (task.contains("scheduler")) {
     pipelines.any().set_scheduler(task["scheduler"]);
   }
+  task.value("vae_slicing", false) ? pipelines.any().enable_vae_slicing() : pipelines.any().disable_vae_slicing();
+  task.value("vae_tiling", false) ? pipelines.any().enable_vae_tiling() : pipelines.any().disable_vae_tiling();
   std::map<std::string, at::Tensor> inputs, outputs;
   if (task.contains("inputs")) {
     inputs = load_safetensors(task["inputs"]);
@@ -93,7 +95,9 @@ Json run(Pipelines& pipelines, const Json& task) {
   if (stop_after >= 0 || keep) {
     options.callback = [&](DiffusionProgress& progress) {
       if (keep) {
-        outputs[c10::str("latents.", progress.batch, ".", progress.step)] = progress.latents.cpu().to(at::kFloat);
+        for (const auto& [name, tensor] : {std::pair("latents.", progress.latents), std::pair("unet.", progress.prediction)}) {
+          outputs[c10::str(name, progress.batch, ".", progress.step)] = tensor.cpu().to(at::kFloat);
+        }
       }
       if (progress.step == stop_after && from_thread) {
         std::thread([&] { pipelines.any().interrupt(); }).join();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -97,20 +98,19 @@ def _vit() -> nn.Module:
     )
 
 
-def _clip_text() -> nn.Module:
+def tiny_clip_text(**changes: Any) -> nn.Module:
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=200,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=32,
-            eos_token_id=199,
-        )
-    )
+    config = {
+        "vocab_size": 200,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 32,
+        "eos_token_id": 199,
+    }
+    return CLIPTextModel(CLIPTextConfig(**config | changes))
 
 
 def _whisper() -> nn.Module:
@@ -139,19 +139,20 @@ def _whisper() -> nn.Module:
     )
 
 
-def _unet() -> nn.Module:
+def tiny_unet(**changes: Any) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=32,
-        attention_head_dim=8,
-        norm_num_groups=8,
-    )
+    config = {
+        "sample_size": 16,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 32,
+        "attention_head_dim": 8,
+        "norm_num_groups": 8,
+    }
+    return UNet2DConditionModel(**config | changes)
 
 
 def middle_unet() -> tuple[nn.Module, Inputs]:
@@ -168,7 +169,7 @@ def middle_unet() -> tuple[nn.Module, Inputs]:
     return net.eval(), {"sample": _noise(2, 4, 32, 32), "timestep": torch.tensor([7, 7]), "encoder_hidden_states": _noise(2, 12, 64)}
 
 
-def _autoencoder() -> nn.Module:
+def tiny_autoencoder() -> nn.Module:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -204,7 +205,7 @@ CASES = [
     Case("llama", _llama, _language, lambda o: o.loss),
     Case("t5", _t5, lambda: {**_language(), "attention_mask": _padded()}, lambda o: o.loss),
     Case("vit", _vit, lambda: {"pixel_values": _noise(2, 3, 32, 32), "labels": torch.tensor([1, 7])}, lambda o: o.loss),
-    Case("clip_text", _clip_text, lambda: {"input_ids": _tokens(200)}, lambda o: _weighted(o.last_hidden_state)),
+    Case("clip_text", tiny_clip_text, lambda: {"input_ids": _tokens(200)}, lambda o: _weighted(o.last_hidden_state)),
     Case(
         "whisper",
         _whisper,
@@ -213,9 +214,9 @@ CASES = [
     ),
     Case(
         "unet",
-        _unet,
+        tiny_unet,
         lambda: {"sample": _noise(2, 4, 16, 16), "timestep": torch.tensor([10, 500]), "encoder_hidden_states": _noise(2, 8, 32)},
         lambda o: _weighted(o.sample),
     ),
-    Case("autoencoder", _autoencoder, lambda: {"sample": _noise(2, 3, 32, 32)}, lambda o: _weighted(o.sample)),
+    Case("autoencoder", tiny_autoencoder, lambda: {"sample": _noise(2, 3, 32, 32)}, lambda o: _weighted(o.sample)),
 ]

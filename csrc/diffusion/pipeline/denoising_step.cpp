@@ -69,7 +69,7 @@ size_t DenoisingStep::graphs() const {
   return cache_.size();
 }
 
-void DenoisingStep::operator()(DenoisingInputs& inputs) {
+at::Tensor DenoisingStep::operator()(DenoisingInputs& inputs) {
   const bool guided = inputs.guidance_scale.defined();
   const at::Tensor &latents = inputs.latents, &embeddings = inputs.embeddings;
   TORCH_CHECK(latents.dim() == 4 && embeddings.dim() == 3 && embeddings.size(0) == latents.size(0) * (guided ? 2 : 1),
@@ -84,8 +84,9 @@ void DenoisingStep::operator()(DenoisingInputs& inputs) {
   } else {
     results = run(inputs);
   }
-  inputs.latents = results.at(0);
-  inputs.state.assign(results.begin() + 1, results.end());
+  inputs.latents = results.at(1);
+  inputs.state.assign(results.begin() + 2, results.end());
+  return results[0];
 }
 
 std::vector<at::Tensor> DenoisingStep::run(const DenoisingInputs& inputs) const {
@@ -99,10 +100,10 @@ std::vector<at::Tensor> DenoisingStep::run(const DenoisingInputs& inputs) const 
         unet_->forward(guided ? at::cat({prediction, prediction}) : prediction, scheduler_->timestep(inputs.row), inputs.embeddings, more);
   }
   prediction = prediction.to(inputs.latents.scalar_type());
-  if (guided) {
-    prediction = guide(prediction, inputs.guidance_scale, rescale_);
-  }
-  return scheduler_->advance(prediction, inputs.latents, inputs.state, inputs.row, inputs.noise);
+  std::vector<at::Tensor> results = scheduler_->advance(guided ? guide(prediction, inputs.guidance_scale, rescale_) : prediction,
+                                                        inputs.latents, inputs.state, inputs.row, inputs.noise);
+  results.insert(results.begin(), std::move(prediction));
+  return results;
 }
 
 }  // namespace torch_hpu

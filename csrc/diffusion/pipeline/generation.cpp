@@ -151,7 +151,7 @@ at::Tensor DiffusionPipeline::denoise(Run& run, DenoisingInputs inputs, int64_t 
     if (run.scheduler.draws_noise(index) || (run.scheduler.needs_noise() && !inputs.noise.defined())) {
       inputs.noise = run.draw(batch, inputs.latents.sizes());
     }
-    run.step(inputs);
+    const at::Tensor prediction = run.step(inputs);
     if (device_.type() == kDeviceType) {
       mark_step();
     }
@@ -164,7 +164,7 @@ at::Tensor DiffusionPipeline::denoise(Run& run, DenoisingInputs inputs, int64_t 
                        graphs_made() - run.graphs_before, " graphs compiled"));
     }
     if (options.callback && (step + 1) % options.callback_steps == 0) {
-      DiffusionProgress progress{batch, step, run.scheduler.timesteps()[index].item<double>(), inputs.latents};
+      DiffusionProgress progress{batch, step, run.scheduler.timesteps()[index].item<double>(), inputs.latents, prediction};
       run.interrupted = !options.callback(progress);
       TORCH_CHECK(progress.latents.sizes() == inputs.latents.sizes(), "latents that a callback gave have a wrong shape: got ",
                   progress.latents.sizes(), ", expected ", inputs.latents.sizes());

@@ -78,6 +78,22 @@ void DiffusionPipeline::set_scheduler(const std::string& class_name) {
   step_.reset();
 }
 
+void DiffusionPipeline::enable_vae_slicing() {
+  components_.vae->enable_slicing();
+}
+
+void DiffusionPipeline::disable_vae_slicing() {
+  components_.vae->enable_slicing(false);
+}
+
+void DiffusionPipeline::enable_vae_tiling() {
+  components_.vae->enable_tiling();
+}
+
+void DiffusionPipeline::disable_vae_tiling() {
+  components_.vae->enable_tiling(false);
+}
+
 void DiffusionPipeline::check_options(const GenerationOptions& options) const {
   const auto& embeds = options.prompt_embeds;
   const auto& negative_embeds = options.negative_prompt_embeds;

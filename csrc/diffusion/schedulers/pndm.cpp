@@ -105,7 +105,7 @@ class Pndm final : public DiffusionScheduler {
   std::pair<int64_t, int64_t> interval_of(int64_t i) const {
     const int64_t calls = i - begin_index(), place = stage(i), t = timestep_at(i);
     if (place < 4) {
-      return {timestep_at(i - place), t - (calls % 2 ? 0 : interval() / 2)};
+      return {timestep_at(calls - place), t - (calls % 2 ? 0 : interval() / 2)};
     }
     const bool again = config().skip_prk_steps && calls == 1;
     return again ? std::pair{t + interval(), t} : std::pair{t, t - interval()};

@@ -154,7 +154,8 @@ TEST(DenoisingStep, OneGraphForEveryStepEqualsTheCpu) {
     inputs.state = scheduler->initial_state(inputs.latents);
     for (int64_t i = 0; i < steps; ++i) {
       inputs.row = scheduler->step_table(i);
-      (*step)(inputs);
+      const at::Tensor prediction = (*step)(inputs);
+      EXPECT_EQ(prediction.sizes(), (at::IntArrayRef{2 * batch, 4, 8, 8}));  // before guidance
     }
     return inputs.latents.cpu();
   };
