@@ -67,6 +67,14 @@ void set_generator_state(bool hpu, const at::Tensor& state, const std::string& f
   }
 }
 
+// Under its own name a checkpoint is whole until it is gone.
+void remove_checkpoint(const fs::path& folder) {
+  const fs::path partial = folder.string() + kPartial;
+  fs::remove_all(partial);
+  fs::rename(folder, partial);
+  fs::remove_all(partial);
+}
+
 // The name of a rank's part of the state; rank 0's is that of a run on one process.
 std::string of_rank(const std::string& name, int rank) {
   return rank == 0 ? name : name + "." + std::to_string(rank);
@@ -204,7 +212,7 @@ void GaudiTrainer::Impl::remove_old_checkpoints() const {
     }
   }
   for (size_t i = 0; i + keep < folders.size(); ++i) {
-    fs::remove_all(folders[i]);
+    remove_checkpoint(folders[i]);
   }
 }
 
@@ -277,7 +285,7 @@ std::string GaudiTrainer::Impl::find_and_load() {
       barrier();  // all have looked
     }
     for (int64_t step : writes() ? train::checkpoint_steps(args.output_dir) : std::vector<int64_t>()) {
-      fs::remove_all(fs::path(args.output_dir) / (kPrefix + std::to_string(step)));
+      remove_checkpoint(fs::path(args.output_dir) / (kPrefix + std::to_string(step)));
     }
     if (distributed) {
       barrier();

@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/function_hook.h>
@@ -13,6 +12,9 @@
 #include <cstdlib>
 #include <string>
 #include <unordered_set>
+#include <utility>
+
+#include "csrc/train/step_graph.h"
 
 namespace torch_hpu::train {
 
@@ -40,8 +42,9 @@ void broadcast_module(const std::vector<at::Tensor>& parameters, const std::vect
 
 struct GradientReducer::Bucket {
   std::vector<at::Tensor> parameters;
-  size_t missing = 0;  // gradients of this step that are not there yet
-  at::Tensor flat;     // of this step, once it has gone off
+  size_t missing = 0;            // gradients of this step that are not there yet
+  at::Tensor flat;               // of this step, once it has gone off
+  std::vector<at::Tensor> sent;  // whose gradients are in it: parameters, and in the first step those that turn out to have none
   Pending sum;
 };
 
@@ -50,6 +53,7 @@ struct GradientReducer::State {
   bool keep_gradients = false;
   bool agreed = false;       // on the parameters that have gradients: only these are in buckets
   bool overlapping = false;  // between start() and finish()
+  at::Tensor items, loss;    // of this step
   size_t next = 0;           // the bucket that goes off next: all ranks have to keep to one order
   Pending last;              // of the step before
 
@@ -70,12 +74,12 @@ void GradientReducer::State::make_buckets(const std::vector<at::Tensor>& paramet
     buckets.back().parameters.push_back(*p);
     filled += nbytes;
   }
+  if (buckets.empty() || buckets.back().parameters.front().scalar_type() != at::kFloat) {
+    buckets.emplace_back();  // for the number of items and the loss
+  }
 }
 
 void GradientReducer::State::launch(Bucket& bucket) {
-  if (bucket.parameters.empty()) {
-    return;
-  }
   const c10::AutoGradMode no_grad(false);
   std::vector<at::Tensor> parts;
   for (const at::Tensor& p : bucket.parameters) {
@@ -83,6 +87,14 @@ void GradientReducer::State::launch(Bucket& bucket) {
     TORCH_CHECK(!gradient.defined() || gradient.layout() == at::kStrided, "[GaudiTrainer] gradients of layout ", gradient.layout(),
                 " cannot be summed over several processes");
     parts.push_back(gradient.defined() ? gradient.reshape({-1}) : at::zeros({p.numel()}, p.options()));
+  }
+  bucket.sent = bucket.parameters;
+  if (&bucket == &buckets.back()) {
+    parts.push_back(items.reshape({1}));
+    parts.push_back(loss.reshape({1}));
+  }
+  if (parts.empty()) {
+    return;
   }
   bucket.flat = at::cat(parts);
   bucket.sum = all_reduce_async(bucket.flat);
@@ -151,68 +163,99 @@ GradientReducer::~GradientReducer() {
   }
 }
 
-void GradientReducer::start(bool overlap) {
+void GradientReducer::start(bool overlap, const at::Tensor& items, const at::Tensor& loss) {
   state_->last.wait();
   state_->next = 0;
   for (Bucket& bucket : state_->buckets) {
     bucket.missing = bucket.parameters.size();
     bucket.flat = at::Tensor();
   }
-  state_->overlapping = overlap && state_->agreed;
+  state_->items = items;
+  state_->loss = loss;
+  state_->overlapping = overlap;
 }
 
-at::Tensor GradientReducer::finish(const at::Tensor& items, const at::Tensor& loss) {
+std::vector<at::Tensor> GradientReducer::finish() {
   const c10::AutoGradMode no_grad(false);
   State& s = *state_;
   s.overlapping = false;
+  for (; s.next < s.buckets.size(); ++s.next) {
+    s.launch(s.buckets[s.next]);
+  }
   if (!s.agreed) {
     // A parameter that no rank uses gets no gradient, as on one process. Hooks stay where they are: they ask for the bucket that they knew.
     for (Bucket& bucket : s.buckets) {
+      if (bucket.parameters.empty()) {
+        continue;
+      }
       std::vector<int64_t> has;
       for (const at::Tensor& p : bucket.parameters) {
-        has.push_back(p.grad().defined() ? 1 : 0);
+        has.push_back(has_gradient(p, s.keep_gradients) ? 1 : 0);
       }
       const at::Tensor used = at::tensor(has, at::kLong);
       all_reduce(used, Reduce::kMax);
       std::vector<at::Tensor> kept;
       for (size_t i = 0; i < has.size(); ++i) {
+        const at::Tensor& p = bucket.parameters[i];
         if (used.const_data_ptr<int64_t>()[i] != 0) {
-          kept.push_back(bucket.parameters[i]);
+          kept.push_back(p);
         } else {
-          torch::autograd::impl::set_post_acc_grad_hooks(bucket.parameters[i], nullptr);
+          p.mutable_grad().reset();
+          torch::autograd::impl::set_post_acc_grad_hooks(p, nullptr);
         }
       }
       bucket.parameters = std::move(kept);
     }
     s.agreed = true;
   }
-  for (; s.next < s.buckets.size(); ++s.next) {
-    s.launch(s.buckets[s.next]);
-  }
-  const at::Tensor sums = at::stack({items, loss});
-  const Pending total = all_reduce_async(sums);
-  total.wait();
-  const at::Tensor scale = sums[0].clamp_min(1).reciprocal();
+  std::vector<at::Tensor> sums;
   for (Bucket& bucket : s.buckets) {
-    if (bucket.parameters.empty()) {
+    if (bucket.flat.defined()) {
+      bucket.sum.wait();
+      sums.push_back(std::exchange(bucket.flat, at::Tensor()));
+    }
+  }
+  s.last = s.buckets.back().sum;
+  return sums;
+}
+
+at::Tensor GradientReducer::take(const std::vector<at::Tensor>& sums) {
+  const c10::AutoGradMode no_grad(false);
+  const State& s = *state_;
+  const int64_t end = sums.back().numel();
+  const at::Tensor scale = sums.back()[end - 2].clamp_min(1).reciprocal(), loss = sums.back()[end - 1] * scale;
+  auto sum = sums.begin();
+  for (const Bucket& bucket : s.buckets) {
+    if (bucket.sent.empty()) {
       continue;
     }
-    bucket.sum.wait();
-    bucket.flat.mul_(scale);
+    const at::Tensor mean = *sum++ * scale;
+    auto kept = bucket.parameters.begin();
     int64_t begin = 0;
-    for (const at::Tensor& p : bucket.parameters) {
-      const at::Tensor gradient = bucket.flat.narrow(0, begin, p.numel()).view(p.sizes());
+    for (const at::Tensor& p : bucket.sent) {
+      const at::Tensor gradient = mean.narrow(0, begin, p.numel()).view(p.sizes());
       begin += p.numel();
+      if (kept == bucket.parameters.end() || !kept->is_same(p)) {
+        continue;
+      }
+      ++kept;
       if (s.keep_gradients && p.grad().defined()) {
         p.mutable_grad().copy_(gradient);
       } else {
         p.mutable_grad() = gradient;
       }
     }
-    bucket.flat = at::Tensor();
   }
-  s.last = total;
-  return sums[1] * scale;
+  return loss;
+}
+
+bool has_gradient(const at::Tensor& parameter, bool kept) {
+  const at::Tensor& gradient = parameter.grad();
+  return gradient.defined() && !(kept && gradient._version() == 0);
+}
+
+at::Tensor empty_gradient(const at::Tensor& parameter) {
+  return device_zeros_like(parameter).variable_data();  // at version 0; backward passes add in place
 }
 
 RankShare::RankShare(int64_t size, int64_t rank, int64_t world_size) : size_(size), rank_(rank), world_size_(world_size) {}

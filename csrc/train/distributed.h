@@ -18,26 +18,37 @@ bool join_process_group(int64_t timeout_seconds);
 void broadcast_module(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& buffers);
 
 // Sums the gradients of a step over all ranks, in buckets: a bucket goes off when the last of its gradients is there, last layers first, so that it
-// travels while earlier layers are computed. Which parameters have gradients at all is agreed on in the first step and must not change.
+// travels while earlier layers are computed. Each bucket ends a graph of the device: with one bucket the first is forward, backward and the bucket, the
+// second what take() and the optimizer do. The number of items and the loss travel at the end of the last bucket. Which parameters have gradients at all
+// is agreed on in the first step and must not change.
 class GradientReducer {
  public:
-  // parameters: in the order of the forward pass. keep_gradients: gradients stay in the tensors they are in; otherwise they become views of buckets.
+  // parameters: in the order of the forward pass. keep_gradients: gradients stay in the tensors they are in, which exist from the beginning; otherwise
+  // they become views of buckets.
   GradientReducer(const std::vector<at::Tensor>& parameters, int64_t bucket_bytes, bool keep_gradients);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  // Before the last backward pass of a step. overlap: buckets go off during it. Throws a failure of the step before that has become known.
-  void start(bool overlap);
-  // After it. items, loss (0-dim): the number of items of this rank in the step, and the sum of their losses; gradients are of that sum. Afterwards
-  // gradients are those of the mean over all ranks' items; returns the mean of the losses.
-  at::Tensor finish(const at::Tensor& items, const at::Tensor& loss);
+  // Before the last backward pass of a step. overlap: buckets go off during it. items, loss (0-dim, float32): the number of items of this rank in the
+  // step, and the sum of their losses; gradients are of that sum. They are read when the last bucket goes off. Throws a failure of the step before
+  // that has become known.
+  void start(bool overlap, const at::Tensor& items, const at::Tensor& loss);
+  // After it. The sums over all ranks, for take().
+  std::vector<at::Tensor> finish();
+  // Afterwards gradients are those of the mean over all ranks' items; returns the mean of the losses. Records work on tensors only.
+  at::Tensor take(const std::vector<at::Tensor>& sums);
 
  private:
   struct Bucket;
   struct State;
   std::shared_ptr<State> state_;  // the hooks' too
 };
+
+// Whether a backward pass has reached a parameter. kept: its gradient is a tensor of zeros that was there before, see empty_gradient().
+bool has_gradient(const at::Tensor& parameter, bool kept);
+// Zeros that has_gradient() tells from a gradient.
+at::Tensor empty_gradient(const at::Tensor& parameter);
 
 // The rows rank, rank + world_size, ... of a dataset.
 class RankShare final : public Sampler {

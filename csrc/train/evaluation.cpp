@@ -1,5 +1,6 @@
 // Evaluation and prediction.
 #include <ATen/ops/cat.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <torch_hpu/graphed.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/trainer.h>
@@ -14,8 +15,8 @@ namespace {
 
 // float32 on the host: what metrics compute with.
 at::Tensor on_host(const at::Tensor& t) {
-  const at::Tensor whole = t.is_floating_point() && t.scalar_type() != at::kDouble ? t.to(at::kFloat) : t;
-  return whole.to(at::kCPU);
+  const at::Tensor host = t.to(at::kCPU);
+  return host.is_floating_point() && host.scalar_type() != at::kDouble ? host.to(at::kFloat) : host;
 }
 
 // One tensor of many along the batch dimension; other dims that differ (sequences of different lengths) are padded with -100.
@@ -153,9 +154,11 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   ProgressBar bar(bar_options);
 
   Evaluation result;
-  std::vector<at::Tensor> losses;                    // [1] each, times the batch's examples
-  std::vector<std::vector<at::Tensor>> predictions;  // by output, by batch
+  std::vector<std::pair<at::Tensor, int64_t>> losses;  // with the batch's examples. The host sums them: one graph does for an evaluation
+  std::vector<std::vector<at::Tensor>> predictions;    // by output, by batch
   std::map<std::string, std::vector<at::Tensor>> labels;
+  wait();  // what trains has been compiled
+  const uint64_t compiled_before = train::graphs_compiled();
   const auto begin = Clock::now();
   auto measured_from = begin;
   double warmup_seconds = 0;
@@ -169,7 +172,7 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
     }
     const std::vector<at::Tensor> outputs = inference_outputs(on_hpu() ? to_device(*batch) : *batch, examples == batch_size);
     if (outputs.front().defined()) {
-      losses.push_back((outputs.front().to(at::kFloat) * static_cast<double>(examples)).reshape({1}));
+      losses.emplace_back(outputs.front(), examples);
     }
     for (size_t i = 1; wants_predictions && i < outputs.size(); ++i) {
       predictions.resize(std::max(predictions.size(), i));
@@ -196,11 +199,16 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   const auto gathered = [&](const at::Tensor& rows) { return shares ? train::gather_rows(rows, size) : rows; };
   std::optional<double> loss;
   if (!losses.empty()) {
-    const at::Tensor sum = at::cat(losses).sum();
-    if (shares) {
-      all_reduce(sum);
+    double sum = 0;
+    for (const auto& [mean, examples] : losses) {
+      sum += mean.item<double>() * static_cast<double>(examples);
     }
-    loss = sum.item<double>() / static_cast<double>(size);
+    if (shares) {
+      const at::Tensor of_all = at::scalar_tensor(sum, at::kDouble);
+      all_reduce(of_all);
+      sum = of_all.item<double>();
+    }
+    loss = sum / static_cast<double>(size);
   }
   for (const auto& parts : predictions) {
     std::vector<at::Tensor> host;
@@ -214,6 +222,7 @@ GaudiTrainer::Impl::Evaluation GaudiTrainer::Impl::evaluation_loop(const Dataset
   }
   wait();
   const auto end = Clock::now();
+  evaluation_graphs += train::graphs_compiled() - compiled_before;
   bar.close();
 
   if (loss) {

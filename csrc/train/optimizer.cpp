@@ -6,11 +6,9 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/nn.h>
 #include <torch/optim.h>
 #include <torch/serialize.h>
@@ -20,6 +18,8 @@
 #include <regex>
 #include <set>
 #include <sstream>
+
+#include "csrc/train/step_graph.h"
 
 namespace torch_hpu::train {
 namespace {
@@ -33,22 +33,33 @@ class FusedAdamW final : public TrainOptimizer {
     for (const auto& parameters : groups_) {
       Group group;
       for (const at::Tensor& p : parameters) {
-        group.averages.push_back(at::zeros_like(p, at::MemoryFormat::Preserve).detach());
-        group.squares.push_back(at::zeros_like(p, at::MemoryFormat::Preserve).detach());
-        group.steps.push_back(at::zeros({}, p.options().dtype(at::kFloat)).detach());
+        group.averages.push_back(device_zeros_like(p));
+        group.squares.push_back(device_zeros_like(p));
+        group.steps.push_back(device_number(0, p.device()));
       }
-      group.lr = at::full({}, args.learning_rate, parameters.front().options().dtype(at::kFloat));
       states_.push_back(std::move(group));
     }
   }
 
   void set_lrs(const std::vector<double>& lrs) override {
     for (size_t g = 0; g < states_.size(); ++g) {
-      states_[g].lr.fill_(lrs.at(g));
+      Group& s = states_[g];
+      if (!s.rate.defined() || s.lr != lrs.at(g)) {  // a new tensor: the last one may be in use
+        s.lr = lrs[g];
+        s.rate = device_number(s.lr, groups_[g].front().device());
+      }
     }
   }
 
-  void step() override {
+  std::vector<at::Tensor> rates() const override {
+    std::vector<at::Tensor> rates;
+    for (const Group& s : states_) {
+      rates.push_back(s.rate);
+    }
+    return rates;
+  }
+
+  void step(const std::vector<at::Tensor>& rates) override {
     for (size_t g = 0; g < states_.size(); ++g) {
       Group& s = states_[g];
       std::vector<at::Tensor> parameters, gradients, averages, squares, steps;
@@ -65,7 +76,7 @@ class FusedAdamW final : public TrainOptimizer {
         continue;
       }
       at::_foreach_add_(steps, 1);
-      at::_fused_adamw_(parameters, gradients, averages, squares, {}, steps, s.lr, beta1_, beta2_, weight_decay_[g], epsilon_,
+      at::_fused_adamw_(parameters, gradients, averages, squares, {}, steps, rates.at(g), beta1_, beta2_, weight_decay_[g], epsilon_,
                         /*amsgrad=*/false, /*maximize=*/false);
     }
   }
@@ -96,7 +107,8 @@ class FusedAdamW final : public TrainOptimizer {
  private:
   struct Group {
     std::vector<at::Tensor> averages, squares, steps;
-    at::Tensor lr;
+    double lr = 0;
+    at::Tensor rate;
   };
 
   void visit(const std::function<void(const std::string&, at::Tensor&)>& f) {
@@ -128,7 +140,10 @@ class TorchOptimizer final : public TrainOptimizer {
       optimizer_->param_groups().at(g).options().set_lr(lrs[g]);
     }
   }
-  void step() override {
+  std::vector<at::Tensor> rates() const override {
+    return {};
+  }
+  void step(const std::vector<at::Tensor>&) override {
     optimizer_->step();
   }
   bool capturable() const override {

@@ -18,7 +18,9 @@ class TrainOptimizer {
  public:
   virtual ~TrainOptimizer() = default;
   virtual void set_lrs(const std::vector<double>& lrs) = 0;  // one per group
-  virtual void step() = 0;
+  // What set_lrs() gave, as tensors on the device: what a captured step has to be given anew. Empty where a step cannot be captured.
+  virtual std::vector<at::Tensor> rates() const = 0;
+  virtual void step(const std::vector<at::Tensor>& rates) = 0;  // rates(), or tensors in their place
   // Whether a step is the same series of ops each time, so that it can be captured: all that changes lies in tensors.
   virtual bool capturable() const = 0;
   virtual std::map<std::string, at::Tensor> state() const = 0;

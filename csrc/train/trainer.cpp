@@ -4,7 +4,6 @@
 #include <torch_hpu/trainer.h>
 
 #include <ATen/ops/_foreach_zero.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/where.h>
@@ -19,6 +18,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <numeric>
 #include <optional>
 
 #include "csrc/train/files.h"
@@ -51,12 +51,12 @@ at::Tensor smoothed_loss(at::Tensor scores, at::Tensor labels, double epsilon, b
   return (1 - epsilon) * right_loss + epsilon * all.masked_fill(~counted, 0).sum() / (items * losses.size(-1));
 }
 
-uint64_t graphs_compiled() {
+}  // namespace
+
+uint64_t train::graphs_compiled() {
   const auto metrics = metrics_snapshot();
   return metrics.at("compilations") + metrics.at("disk_hits");
 }
-
-}  // namespace
 
 double train::round_to(double value, int digits) {
   const double scale = std::pow(10.0, digits);
@@ -150,127 +150,146 @@ std::shared_ptr<const Sampler> GaudiTrainer::Impl::train_sampler() const {
   return distributed ? std::make_shared<DistributedSampler>(order, rank(), world_size(), args.dataloader_drop_last) : order;
 }
 
-// The share of each batch in the loss of the step. Undefined for a step of one batch. With several ranks: its number of items, see reduce_step().
-std::vector<at::Tensor> GaudiTrainer::Impl::item_weights(const std::vector<Batch>& batches) const {
-  std::vector<at::Tensor> items;
-  if (batches.size() == 1 && !distributed) {
-    return {at::Tensor()};
+// Labels that count, or examples. The host knows both: a batch has just come from it.
+double GaudiTrainer::Impl::items_in(const Batch& batch) const {
+  const auto labels = batch.find(options.label_names.empty() ? "" : options.label_names.front());
+  if (labels == batch.end() || labels->second.is_floating_point()) {
+    return static_cast<double>(train::examples_in(batch));
   }
+  const at::Tensor host = labels->second.to(at::kCPU);
+  return static_cast<double>(
+      (options.shift_labels && host.dim() > 1 ? host.narrow(1, 1, host.size(1) - 1) : host).ne(kIgnored).sum().item<int64_t>());
+}
+
+// The weight of each batch's loss in the loss of the step. Empty: a step is one batch. With several ranks: the number of items, for the reducer divides.
+std::vector<double> GaudiTrainer::Impl::loss_shares(const std::vector<Batch>& batches) const {
+  if (args.gradient_accumulation_steps == 1 && !distributed) {
+    return {};
+  }
+  std::vector<double> items;
   for (const Batch& batch : batches) {
-    const auto labels = batch.find(options.label_names.empty() ? "" : options.label_names.front());
-    if (labels != batch.end() && !labels->second.is_floating_point()) {
-      const at::Tensor& l = labels->second;
-      items.push_back((options.shift_labels && l.dim() > 1 ? l.narrow(1, 1, l.size(1) - 1) : l).ne(kIgnored).sum().to(at::kFloat));
-    } else {
-      items.push_back(at::full({}, train::examples_in(batch), at::TensorOptions().device(device).dtype(at::kFloat)));
+    items.push_back(items_in(batch));
+  }
+  if (!distributed) {
+    const double total = std::max(1.0, std::accumulate(items.begin(), items.end(), 0.0));
+    for (double& n : items) {
+      n /= total;
     }
-  }
-  if (distributed) {
-    return items;
-  }
-  at::Tensor total = items.front();
-  for (size_t i = 1; i < items.size(); ++i) {
-    total = total + items[i];
-  }
-  for (at::Tensor& n : items) {
-    n = n / total.clamp_min(1);
   }
   return items;
 }
 
-// Forward and backward. Gradients add up in the parameters, the loss in loss_sum.
-void GaudiTrainer::Impl::batch_step(const Batch& batch, const at::Tensor& weight) {
-  const auto body = [&](const Batch& fields, const at::Tensor& share) {
+// Forward and backward. Gradients add up in the parameters, the loss in loss_sum, or in step_loss where ranks have to add up theirs.
+void GaudiTrainer::Impl::batch_step(const Batch& batch, std::optional<double> share) {
+  std::vector<std::string> names;
+  std::vector<at::Tensor> inputs;  // the fields, then the share, then steps_in_loss()
+  for (const auto& [name, tensor] : batch) {
+    names.push_back(name);
+    inputs.push_back(tensor);
+  }
+  if (share) {
+    inputs.push_back(train::device_number(*share, device));
+  }
+  if (!distributed) {
+    const std::vector<at::Tensor> steps = steps_in_loss();
+    inputs.insert(inputs.end(), steps.begin(), steps.end());
+  }
+  const auto body = [this, names, shared = share.has_value()](const std::vector<at::Tensor>& given) {
+    Batch fields;
+    for (size_t i = 0; i < names.size(); ++i) {
+      fields[names[i]] = given[i];
+    }
     const ModelOutput output = forward(fields);
     TORCH_CHECK(output.loss.defined(), "[GaudiTrainer] the model returned no loss: does the batch have ",
                 options.label_names.empty() ? "labels" : options.label_names.front(), "?");
     TORCH_CHECK(output.loss.numel() == 1, "[GaudiTrainer] the loss has shape ", output.loss.sizes(), ", expected one number");
     TORCH_CHECK(output.loss.requires_grad(), "[GaudiTrainer] the loss does not depend on any parameter that requires gradients");
-    // A batch without items has a loss that is no number, and no share.
-    const at::Tensor loss = share.defined() ? (output.loss * share).masked_fill(share.le(0), 0) : output.loss;
+    at::Tensor loss = output.loss;
+    if (shared) {  // a batch without items has a loss that is no number, and no share
+      const at::Tensor& weight = given[names.size()];
+      loss = (loss * weight).masked_fill(weight.le(0), 0);
+    }
+    const at::Tensor value = loss.detach().to(at::kFloat).reshape({});
+    if (distributed) {
+      step_loss.add_(value);  // before the backward pass sends it off
+    } else {
+      add_loss(value, {given.begin() + static_cast<std::ptrdiff_t>(names.size()) + (shared ? 1 : 0), given.end()});
+    }
     if (lazy() && args.pipelining_fwd_bwd && !is_current_stream_capturing()) {
       mark_step();
     }
     loss.backward();
-    return loss.detach().to(at::kFloat).reshape({});
+    return std::vector<at::Tensor>{};
   };
-  const auto take = [this](const at::Tensor& loss) {
-    if (distributed) {
-      step_loss.add_(loss);
-    } else {
-      add_loss(loss);
-    }
-  };
-  if (args.use_hpu_graphs_for_training) {
-    std::vector<std::string> names;
-    std::vector<at::Tensor> inputs;
-    std::vector<std::vector<int64_t>> sizes;
-    for (const auto& [name, tensor] : batch) {
-      names.push_back(name);
-      inputs.push_back(tensor);
-      sizes.push_back(tensor.sizes().vec());
-    }
-    if (weight.defined()) {
-      inputs.push_back(weight);
-      sizes.emplace_back();
-    }
-    if (graphed_batch == nullptr) {
-      graphed_names = names;
-      graphed_sizes = sizes;
-      graphed_batch = std::make_unique<GraphedStep>([this, body](const std::vector<at::Tensor>& tensors) {
-        Batch fields;
-        for (size_t i = 0; i < graphed_names.size(); ++i) {
-          fields[graphed_names[i]] = tensors[i];
-        }
-        return std::vector<at::Tensor>{body(fields, tensors.size() > graphed_names.size() ? tensors.back() : at::Tensor())};
-      });
-    }
-    if (names == graphed_names && sizes == graphed_sizes) {
-      take((*graphed_batch)(inputs).front());
-      return;
-    }  // a last batch that is not full runs without a graph
+  if (!args.use_hpu_graphs_for_training) {
+    body(inputs);
+    return;
   }
-  take(body(batch, weight));
-}
-
-// The mean over all ranks' items, of loss and gradients. items: of this rank's batches.
-void GaudiTrainer::Impl::reduce_step(const std::vector<at::Tensor>& items) {
-  at::Tensor total = items.front();
-  for (size_t i = 1; i < items.size(); ++i) {
-    total = total + items[i];
+  if (batch_graph == nullptr) {
+    graphed_names = names;
+    batch_graph = std::make_unique<train::StepGraph>(body);
   }
-  add_loss(reducer->finish(total, step_loss));
-  step_loss.zero_();
-}
-
-void GaudiTrainer::Impl::add_loss(const at::Tensor& loss) {
-  if (args.logging_nan_inf_filter) {
-    const at::Tensor steps = at::full({}, static_cast<double>(1 + state.global_step - logged_step), loss_sum.options());
-    loss_sum.add_(at::where(at::isfinite(loss), loss, loss_sum / steps));
+  if (names == graphed_names) {
+    (*batch_graph)(inputs);
   } else {
-    loss_sum.add_(loss);
+    body(inputs);
+  }
+}
+
+// For add_loss(): how many steps the sum will be of, where that matters.
+std::vector<at::Tensor> GaudiTrainer::Impl::steps_in_loss() const {
+  if (!args.logging_nan_inf_filter) {
+    return {};
+  }
+  return {train::device_number(static_cast<double>(1 + state.global_step - logged_step), device)};
+}
+
+void GaudiTrainer::Impl::add_loss(const at::Tensor& loss, const std::vector<at::Tensor>& steps) {
+  loss_sum.add_(steps.empty() ? loss : at::where(at::isfinite(loss), loss, loss_sum / steps.front()));
+}
+
+// After the first backward passes of a run whose gradients are kept: a parameter that the model does not use gets no step, and no decay.
+void GaudiTrainer::Impl::forget_unreached_parameters() {
+  for (const at::Tensor& p : optimizer->parameters()) {
+    if (!train::has_gradient(p, /*kept=*/true)) {
+      p.mutable_grad().reset();
+    }
   }
 }
 
 // Clipping, optimizer, schedule; gradients are gone, or zero.
 void GaudiTrainer::Impl::update_step() {
-  const bool keep_gradients = args.use_hpu_graphs_for_training;
   lr = scheduler->lrs().front();
   optimizer->set_lrs(scheduler->lrs());
+  std::vector<at::Tensor> inputs = optimizer->rates();  // then the sums of all ranks, then steps_in_loss()
+  const size_t rates = inputs.size();
+  size_t sums = 0;
+  if (distributed) {
+    for (const auto& list : {reducer->finish(), steps_in_loss()}) {
+      inputs.insert(inputs.end(), list.begin(), list.end());
+    }
+    sums = inputs.size() - rates - (args.logging_nan_inf_filter ? 1 : 0);
+  }
   const std::vector<at::Tensor> parameters = optimizer->parameters();
-  const auto body = [this, parameters, keep_gradients] {
+  const auto body = [this, parameters, rates, sums](const std::vector<at::Tensor>& given) {
     const c10::AutoGradMode no_grad(false);
+    const auto after_rates = given.begin() + static_cast<std::ptrdiff_t>(rates),
+               after_sums = after_rates + static_cast<std::ptrdiff_t>(sums);
+    if (distributed) {
+      add_loss(reducer->take({after_rates, after_sums}), {after_sums, given.end()});
+      step_loss.zero_();
+    }
     at::Tensor norm;
     if (args.max_grad_norm > 0) {
       norm = train::clip_grad_norm(parameters, args.max_grad_norm);
     }
     {
       const c10::AutoGradMode grad(true);
-      optimizer->step();
+      optimizer->step({given.begin(), after_rates});
     }
     std::vector<at::Tensor> gradients;
     for (const at::Tensor& p : parameters) {
-      if (!keep_gradients) {
+      if (!keeps_gradients()) {
         p.mutable_grad().reset();
       } else if (p.grad().defined()) {
         gradients.push_back(p.grad());
@@ -279,15 +298,15 @@ void GaudiTrainer::Impl::update_step() {
     if (!gradients.empty()) {
       at::_foreach_zero_(gradients);
     }
-    return norm;
+    return std::vector<at::Tensor>{norm};
   };
-  if (keep_gradients && optimizer->capturable()) {
-    if (graphed_update == nullptr) {
-      graphed_update = std::make_unique<GraphedStep>([body](const std::vector<at::Tensor>&) { return std::vector<at::Tensor>{body()}; });
+  if (args.use_hpu_graphs_for_training && optimizer->capturable()) {
+    if (update_graph == nullptr) {
+      update_graph = std::make_unique<train::StepGraph>(body);
     }
-    gradient_norm = (*graphed_update)({}).front();
+    gradient_norm = (*update_graph)(inputs).front();
   } else {
-    gradient_norm = body();
+    gradient_norm = body(inputs).front();
   }
   scheduler->step();
 }
@@ -325,7 +344,7 @@ void GaudiTrainer::Impl::log_train() {
     return;
   }
   const double sum = loss_sum.item<double>();
-  loss_sum.zero_();
+  loss_sum.copy_(at::zeros({}, at::kFloat));  // from the host, as in train(): nothing to compile, and steps after a log are as all others
   total_loss += sum;
   Log logs;
   logs.set("loss", train::round_to(sum / static_cast<double>(steps), 4));
@@ -403,19 +422,20 @@ void GaudiTrainer::Impl::train_epoch(int64_t epoch, int64_t first_batch) {
       break;
     }
     call([&](TrainerCallback& c) { c.on_step_begin(args, state, control); });
-    const std::vector<at::Tensor> weights = item_weights(batches);
+    const std::vector<double> shares = loss_shares(batches);
     for (size_t i = 0; i < batches.size(); ++i) {
       model.module->train();
       if (distributed && i + 1 == batches.size()) {
-        reducer->start(/*overlap=*/!args.use_hpu_graphs_for_training);
+        reducer->start(/*overlap=*/!args.use_hpu_graphs_for_training,
+                       train::device_number(std::accumulate(shares.begin(), shares.end(), 0.0), device), step_loss);
       }
-      batch_step(batches[i], weights[i]);
+      batch_step(batches[i], shares.empty() ? std::nullopt : std::optional(shares[i]));
       if (lazy()) {
         mark_step();
       }
     }
-    if (distributed) {
-      reduce_step(weights);
+    if (keeps_gradients() && !distributed && update_graph == nullptr) {
+      forget_unreached_parameters();
     }
     update_step();
     if (lazy()) {
@@ -440,8 +460,8 @@ TrainOutput GaudiTrainer::Impl::train() {
     }
     ~Scope() {  // what belongs to one run goes with it, however it ends
       impl.in_train = false;
-      impl.graphed_batch.reset();
-      impl.graphed_update.reset();
+      impl.batch_graph.reset();
+      impl.update_graph.reset();
       impl.reducer.reset();
       impl.loader.reset();
     }
@@ -472,12 +492,11 @@ TrainOutput GaudiTrainer::Impl::train() {
   LRSchedulerOptions schedule{args.lr_scheduler_type, args.warmup_steps_of(max_steps), max_steps, args.lr_scheduler_kwargs};
   scheduler = std::make_unique<LRScheduler>(schedule, std::vector<double>(optimizer->groups().size(), args.learning_rate));
   for (const at::Tensor& p : optimizer->parameters()) {
-    p.mutable_grad().reset();
+    p.mutable_grad() = keeps_gradients() ? train::empty_gradient(p) : at::Tensor();
   }
   if (distributed) {
-    reducer = std::make_unique<train::GradientReducer>(model.module->parameters(), args.ddp_bucket_cap_mb << 20,
-                                                       /*keep_gradients=*/args.use_hpu_graphs_for_training);
-    step_loss = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
+    reducer = std::make_unique<train::GradientReducer>(model.module->parameters(), args.ddp_bucket_cap_mb << 20, keeps_gradients());
+    step_loss = train::device_number(0, device);
   }
   state = TrainerState();
   state.max_steps = max_steps;
@@ -487,7 +506,7 @@ TrainOutput GaudiTrainer::Impl::train() {
   state.eval_steps = args.steps(args.eval_steps.value_or(args.logging_steps), max_steps);
   state.save_steps = args.steps(args.save_steps, max_steps);
   control = TrainerControl();
-  loss_sum = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
+  loss_sum = train::device_number(0, device);
   gradient_norm = at::Tensor();
   total_loss = 0;
   aside = {};
@@ -524,7 +543,9 @@ TrainOutput GaudiTrainer::Impl::train() {
   bar_options.initial = first_step;
   bar_options.disable = args.disable_tqdm || !writes();
   ProgressBar bar(bar_options);
-  const uint64_t compiled_before = graphs_compiled();
+  const uint64_t compiled_before = train::graphs_compiled();
+  evaluation_graphs = 0;
+  const auto compiled = [&] { return static_cast<int64_t>(train::graphs_compiled() - compiled_before - evaluation_graphs); };
   std::optional<Clock::time_point> after_warmup;
   double warmup_seconds = 0;
   struct Progress final : TrainerCallback {
@@ -542,7 +563,7 @@ TrainOutput GaudiTrainer::Impl::train() {
       warmup_seconds = seconds(Clock::now() - loop_begin);
       if (writes()) {
         ProgressBar::write(c10::str("First ", kWarmupSteps, " steps (compilation and warm-up): ", train::round_to(warmup_seconds, 2),
-                                    " s, ", graphs_compiled() - compiled_before, " graphs compiled"));
+                                    " s, ", compiled(), " graphs compiled"));
       }
     }
     if (args.throughput_warmup_steps > 0 && done == args.throughput_warmup_steps) {
@@ -584,7 +605,6 @@ TrainOutput GaudiTrainer::Impl::train() {
   const double last = loss_sum.item<double>();  // waits for the device, so the clock tells the truth
   const auto end = Clock::now();
   total_loss += last;
-  loss_sum.zero_();
   const int64_t steps = state.global_step - first_step;
   TrainOutput output;
   output.global_step = state.global_step;
@@ -594,7 +614,10 @@ TrainOutput GaudiTrainer::Impl::train() {
   train::add_speed_metrics(output.metrics, "train", seconds(end - begin), measured, static_cast<double>((steps - left_out) * total_batch),
                            static_cast<double>(steps - left_out));
   output.metrics.set("train_warmup_runtime", train::round_to(warmup_seconds, 4));
-  output.metrics.set("train_graphs_compiled", static_cast<int64_t>(graphs_compiled() - compiled_before));
+  output.metrics.set("train_graphs_compiled", compiled());
+  if (evaluation_graphs > 0) {
+    output.metrics.set("eval_graphs_compiled", static_cast<int64_t>(evaluation_graphs));
+  }
   output.metrics.set("total_flos", 0.0);
   output.metrics.set("train_loss", output.training_loss);
   if (args.load_best_model_at_end && state.best_model_checkpoint) {

@@ -6,9 +6,11 @@
 #include <torch_hpu/trainer.h>
 
 #include <chrono>
+#include <optional>
 
 #include "csrc/train/distributed.h"
 #include "csrc/train/optimizer.h"
+#include "csrc/train/step_graph.h"
 
 namespace torch_hpu {
 
@@ -32,23 +34,28 @@ struct GaudiTrainer::Impl {
   std::unique_ptr<train::TrainOptimizer> optimizer;
   std::unique_ptr<LRScheduler> scheduler;
   std::unique_ptr<DataLoader> loader;
-  std::unique_ptr<GraphedStep> graphed_batch, graphed_update;
+  std::unique_ptr<train::StepGraph> batch_graph, update_graph;
   std::vector<std::string> graphed_names;  // the fields of a batch, in the order of the graph's inputs
-  std::vector<std::vector<int64_t>> graphed_sizes;
-  at::Tensor loss_sum;       // of the steps since the last log, on the device
-  at::Tensor gradient_norm;  // of the last step
-  double lr = 0;             // that the last step used
-  double total_loss = 0;     // of all steps but those in loss_sum
+  at::Tensor loss_sum;                     // of the steps since the last log, on the device
+  at::Tensor gradient_norm;                // of the last step
+  double lr = 0;                           // that the last step used
+  double total_loss = 0;                   // of all steps but those in loss_sum
   int64_t logged_step = 0;
   std::unique_ptr<train::GradientReducer> reducer;  // of several ranks
   at::Tensor step_loss;                             // of this rank's items in the step, summed
   Clock::duration aside{};                          // spent in logging, evaluation and saving
+
+  uint64_t evaluation_graphs = 0;  // compiled by evaluations
 
   // By HPU Graph.
   std::unique_ptr<GraphCache> inference;
 
   bool on_hpu() const {
     return args.use_habana;
+  }
+  // Gradients stay in the tensors that a graph was captured with, and are zero between steps; otherwise a step makes them.
+  bool keeps_gradients() const {
+    return args.use_hpu_graphs_for_training;
   }
   bool lazy() const {
     return args.use_habana && args.use_lazy_mode;
@@ -69,10 +76,12 @@ struct GaudiTrainer::Impl {
   // trainer.cpp
   TrainOutput train();
   std::shared_ptr<const Sampler> train_sampler() const;
-  std::vector<at::Tensor> item_weights(const std::vector<Batch>& batches) const;
-  void batch_step(const Batch& batch, const at::Tensor& weight);
-  void add_loss(const at::Tensor& loss);
-  void reduce_step(const std::vector<at::Tensor>& items);
+  double items_in(const Batch& batch) const;
+  std::vector<double> loss_shares(const std::vector<Batch>& batches) const;
+  void batch_step(const Batch& batch, std::optional<double> share);
+  void add_loss(const at::Tensor& loss, const std::vector<at::Tensor>& steps);
+  std::vector<at::Tensor> steps_in_loss() const;
+  void forget_unreached_parameters();
   void update_step();
   void log_train();
   void log(Log logs);
@@ -112,6 +121,9 @@ std::vector<int64_t> checkpoint_steps(const std::string& folder);
 void add_speed_metrics(Log& metrics, const std::string& prefix, double seconds, double measured_seconds, double samples, double steps);
 
 double round_to(double value, int digits);
+
+// By this process so far.
+uint64_t graphs_compiled();
 
 // How many examples a batch has: the first size of its first field.
 int64_t examples_in(const Batch& batch);

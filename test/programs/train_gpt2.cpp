@@ -1,6 +1,7 @@
 // Trains a GPT-2 folder as a JSON file of arguments says; the twin of transformers' Trainer in test_trainer.py.
 // train_gpt2 MODEL_FOLDER DATA.safetensors ARGUMENTS.json [EVAL.safetensors]: data has input_ids, labels [N, T]. Prints the log history as JSON lines on
-// stdout behind "LOG ", and writes the final model to output_dir.
+// stdout behind "LOG ", and writes the final model to output_dir. IDLE_PARAMETER in the environment: the model has a parameter that it does not use.
+#include <ATen/ops/ones.h>
 #include <torch_hpu/lazy.h>
 #include <torch_hpu/models/gpt.h>
 #include <torch_hpu/trainer.h>
@@ -35,6 +36,9 @@ int main(int argc, char** argv) {
     GaudiTrainingArguments args;
     args.update_from_json({std::istreambuf_iterator<char>(in), {}});
     GPT model(GPTImpl::from_pretrained(argv[1]));
+    if (std::getenv("IDLE_PARAMETER") != nullptr) {
+      model->register_parameter("idle", at::ones({5}));
+    }
     TrainerOptions options;
     options.shift_labels = true;
     options.train_dataset = std::make_shared<SafetensorsDataset>(argv[2]);

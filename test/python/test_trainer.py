@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -274,9 +275,10 @@ def test_best_model_and_limits(tmp_path: pathlib.Path) -> None:
     assert f"checkpoint-{best}" in words
 
 
-def test_steps_compile_at_most_four_graphs_and_say_so(tmp_path: pathlib.Path) -> None:
+def test_steps_compile_two_graphs_and_say_so(tmp_path: pathlib.Path) -> None:
+    """Forward and backward, then clipping and optimizer; test_trainer_graphs.cpp has the other modes."""
     make_model(tmp_path / "model")
     make_data(tmp_path / "data.safetensors")
     _, result, words = run(tmp_path, {"max_steps": 20, "logging_steps": 10}, "hpu")
-    assert "First 3 steps (compilation and warm-up):" in words
-    assert result["train_graphs_compiled"] <= 5  # 4, and one more after logging
+    assert re.search(r"First 3 steps \(compilation and warm-up\): [\d.]+ s, 2 graphs compiled", words), words
+    assert result["train_graphs_compiled"] == 2

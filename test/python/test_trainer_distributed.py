@@ -96,7 +96,8 @@ def assert_close(many: dict[str, torch.Tensor], one: dict[str, torch.Tensor], to
 @pytest.mark.parametrize("device", ["cpu", "hpu", "graphs"])
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_equals_one_process(tmp_path: Path, ranks: int, device: str, big_batch: Callable[[dict[str, Any]], Result]) -> None:
-    """Rows with different numbers of labels, accumulation, clipping: losses, norms and weights are those of the big batch."""
+    """Rows with different numbers of labels, accumulation, clipping: losses, norms and weights are those of the big batch.
+    Three graphs: the first batch, the second one and what it sends off, the update. Captured: a batch, what is sent off, the update."""
     make_model(tmp_path / "model")
     make_data(tmp_path / "data.safetensors", ignored=True)
     arguments = {"max_steps": 6, "gradient_accumulation_steps": 2, "max_grad_norm": 0.5, "weight_decay": 0.1}
@@ -110,6 +111,7 @@ def test_equals_one_process(tmp_path: Path, ranks: int, device: str, big_batch: 
         assert step["loss"] == pytest.approx(other["loss"], abs=1.1e-4)  # logs have four digits
         assert step["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
         assert step["learning_rate"] == other["learning_rate"] and step["epoch"] == other["epoch"]
+    assert logs[-1]["train_graphs_compiled"] == (0 if device == "cpu" else 3)
     # One log file, and one rank that talks.
     assert len((tmp_path / f"out{ranks}" / "log.jsonl").read_text().splitlines()) == len(logs)
     assert done.stderr.count("Running training") == 1
@@ -124,8 +126,22 @@ def test_buckets_overlap(tmp_path: Path) -> None:
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "model")
     make_data(tmp_path / "data.safetensors")
     expected = run(tmp_path, 1, {"max_steps": 3}, "cpu")[1]
-    for device in ("cpu", "hpu"):
-        assert_close(run(tmp_path, 2, {"max_steps": 3, "ddp_bucket_cap_mb": 1}, device, output=device)[1], expected)
+    for device, graphs in {"cpu": 0, "hpu": 3}.items():  # each bucket ends a graph, then comes the update
+        logs, weights, _ = run(tmp_path, 2, {"max_steps": 3, "ddp_bucket_cap_mb": 1}, device, output=device)
+        assert_close(weights, expected)
+        assert logs[-1]["train_graphs_compiled"] == graphs
+
+
+@pytest.mark.parametrize("device", ["cpu", "hpu", "graphs"])
+def test_parameters_without_gradients(tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ranks find out in the first step that nobody uses a parameter; it does not decay, and what travels with it arrives."""
+    monkeypatch.setitem(ENVIRONMENT, "IDLE_PARAMETER", "1")
+    make_model(tmp_path / "model")
+    make_data(tmp_path / "data.safetensors")
+    arguments = {"max_steps": 5, "weight_decay": 0.5}
+    expected = run(tmp_path, 1, arguments, "cpu")[1]
+    assert torch.equal(expected["idle"], torch.ones(5))
+    assert_close(run(tmp_path, 2, arguments, device)[1], expected)
 
 
 def test_evaluation(tmp_path: Path) -> None:

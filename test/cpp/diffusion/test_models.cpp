@@ -15,7 +15,7 @@
 #include <fstream>
 #include <map>
 
-#include "test/cpp/diffusion/compile_at_once.h"
+#include "test/cpp/api/compile_at_once.h"
 #include "test/cpp/diffusion/error_words.h"
 
 namespace {

@@ -15,7 +15,7 @@
 
 #include <filesystem>
 
-#include "test/cpp/diffusion/compile_at_once.h"
+#include "test/cpp/api/compile_at_once.h"
 
 namespace {
 

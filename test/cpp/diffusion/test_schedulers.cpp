@@ -14,7 +14,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "test/cpp/diffusion/compile_at_once.h"
+#include "test/cpp/api/compile_at_once.h"
 #include "test/cpp/diffusion/error_words.h"
 
 namespace {
