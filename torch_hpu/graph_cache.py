@@ -72,13 +72,14 @@ class GraphCache:
     looks at their values (a branch, a shape, a loop) fails to be captured so; then this signature keeps them by value, one graph each.
     """
 
-    def __init__(self, function: Callable[..., Any], max_graphs: int | None, extra_key: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self, function: Callable[..., Any], max_graphs: int | None, module: torch.nn.Module | None = None) -> None:
         self.function = function
         self.max_graphs = max_graphs
-        self.extra_key = extra_key
+        self.module = module  # whose forward the function is
         self.graphs: collections.OrderedDict[Any, _Entry] = collections.OrderedDict()
         self.by_value: set[Any] = set()
-        self.latest: _C.LatestCall | None = None  # finds the graph of the last call again without Python's help
+        # What takes the function's place: it finds the graph of the last call again without Python's help, and asks the cache for all others.
+        self.wrapped = functools.update_wrapper(_C.WrappedFunction(self, module), function)
 
     def __call__(
         self,
@@ -92,7 +93,7 @@ class GraphCache:
             return self.function(*args, **kwargs)
         tensors: list[torch.Tensor] = []
         numbers: list[int | float] = []
-        key = (flatten((args, kwargs), tensors, numbers), signature(tensors), context(), self.extra_key())
+        key = (flatten((args, kwargs), tensors, numbers), signature(tensors), context(), self.module is not None and self.module.training)
         with torch.no_grad():
             if key in self.by_value:
                 entry = self.graphs.get((key, repr(numbers)))
@@ -102,7 +103,7 @@ class GraphCache:
                 entry = self._make(key, args, kwargs, tensors, numbers)
             else:
                 self.graphs.move_to_end(entry.key)
-            self.latest = _C.LatestCall(entry.call, args, kwargs, entry.outputs, self.extra_key())
+            self.wrapped.remember(entry.call, args, kwargs, entry.outputs)
             return entry(tensors, numbers)
 
     def _make(self, key: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor], numbers: list[int | float]) -> _Entry:
@@ -142,7 +143,7 @@ class GraphCache:
         return None
 
     def clear(self) -> None:
-        self.latest = None
+        self.wrapped.forget()
         self.graphs.clear()
         self.by_value.clear()
 
@@ -165,29 +166,17 @@ def wrap_in_hpu_graph(
     planned over the whole graph, and views are part of the signature.
     """
     if isinstance(module, torch.nn.Module):
-        cache = GraphCache(module.forward, max_graphs, extra_key=lambda: module.training)
-        module.forward = _named(module.forward, cache)
+        cache = GraphCache(module.forward, max_graphs, module)
+        module.forward = cache.wrapped
+        if isinstance(module._compiled_call_impl, _C.WrappedFunction | None):  # torch's place for what stands for a module's whole call
+            module._compiled_call_impl = _C.WrappedFunction(module._call_impl, module, cache.wrapped)
         module.clear_cache = cache.clear
         module.clear_inputs = lambda: None
         return module
     cache = GraphCache(module, max_graphs)
-    wrapped = _named(module, cache)
-    wrapped.clear_cache = cache.clear  # type: ignore[attr-defined]
-    wrapped.clear_inputs = lambda: None  # type: ignore[attr-defined]
-    return wrapped
+    cache.wrapped.clear_cache = cache.clear
+    cache.wrapped.clear_inputs = lambda: None
+    return cache.wrapped
 
 
 wrap_in_hpu_graph_func = wrap_in_hpu_graph
-
-
-def _named(function: Callable[..., Any], cache: GraphCache) -> Callable[..., Any]:
-    # A function of its own: wraps() would write into the cache object.
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if (latest := cache.latest) is not None:
-            results = latest(args, kwargs, cache.extra_key())
-            if results is not NotImplemented:
-                return results
-        return cache(*args, **kwargs)
-
-    return wrapped

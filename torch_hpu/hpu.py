@@ -111,8 +111,11 @@ class device_of(device):
 
 def synchronize(device: Device = None) -> None:
     """Waits until the device has finished everything that was recorded; raises what failed meanwhile."""
-    with _scope(device):
+    if device is None:
         _C.synchronize()
+    else:
+        with _scope(device):
+            _C.synchronize()
 
 
 def _scope(dev: Device) -> contextlib.AbstractContextManager[Any]:

@@ -9,6 +9,7 @@
 #include "csrc/device/stream_queue.h"
 #include "csrc/lazy/alias.h"
 #include "csrc/lazy/failure.h"
+#include "csrc/lazy/launch.h"
 #include "csrc/lazy/record.h"
 #include "csrc/lazy/sync.h"
 #include "csrc/support/counters.h"
@@ -40,6 +41,7 @@ void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
     return;
   }
   lazy::forbid_host_in_capture("copy from the host");
+  lazy::prepare(/*convolutions=*/src.dim() == 4);  // most likely a convolution's weights, or images
   lazy::Memory* memory = lazy::memory_of(dst.storage().unsafeGetStorageImpl());
   const bool direct = idle(memory) && (memory->produced || whole(dst)) && !dst.is_conj() && !dst.is_neg();
   if (direct) {

@@ -27,6 +27,9 @@ std::vector<std::shared_ptr<const Kernel>> compile(const std::vector<Loop>& loop
 // One kernel per group. The loops of a group run side by side: none may touch what another stores.
 std::vector<std::shared_ptr<const Kernel>> compile(const std::vector<std::vector<Loop>>& groups);
 
+// Makes what the first compile() of the process needs: some milliseconds of work. Thread-safe.
+void prepare();
+
 // The name of a group's kernel: "fused_adamw_and_99_more".
 std::string group_name(const std::vector<Loop>& group);
 

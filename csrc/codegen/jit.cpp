@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 
+#include "csrc/codegen/codegen.h"
 #include "csrc/codegen/functions.h"
 #include "csrc/codegen/host.h"
 
@@ -83,6 +84,10 @@ class Object final : public LoadedObject {
 };
 
 }  // namespace
+
+void prepare() {
+  jit();
+}
 
 std::string compile_object(llvm::Module& module) {
   Jit& j = jit();

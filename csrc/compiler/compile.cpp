@@ -2,9 +2,12 @@
 
 #include <chrono>
 
+#include "csrc/codegen/codegen.h"
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
+#include "csrc/kernels/prepare.h"
+#include "csrc/support/exit.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/log.h"
 
@@ -23,6 +26,13 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
                                        << recipe->compile_seconds * 1e3 << " ms");
   }
   return recipe;
+}
+
+void prepare(bool convolutions) {
+  static const std::shared_future<void> code = run_aside(&codegen::prepare);
+  if (convolutions) {
+    kernels::prepare_convolutions();
+  }
 }
 
 }  // namespace torch_hpu::compiler

@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <map>
 #include <mutex>
 #include <set>
 #include <sstream>
 #include <unordered_map>
+#include <utility>
 
 #include "csrc/device/device.h"
 #include "csrc/device/fork.h"
@@ -31,6 +33,7 @@ constexpr size_t kHuge = size_t{2} << 20;
 // Segments from this size on are asked for in huge pages. The first touch of one takes up to 4 ms in virtual machines whose host backs memory when
 // it is used, which would be most of the first run of a small graph.
 constexpr size_t kHugePages = size_t{64} << 20;
+constexpr size_t kKept = 16;                         // sizes, in units of kAlign, of which one free block is kept as it is
 constexpr size_t kSplitRemainder = size_t{1} << 16;  // of large blocks: smaller rests stay with the block
 
 size_t round_up(size_t n, size_t to) {
@@ -74,14 +77,18 @@ class DeviceMemory {
     }
     const size_t size = round_up(nbytes, kAlign);
     std::lock_guard<std::mutex> lock(mutex_);
-    Chunk* chunk = take(size, id);
+    Chunk** kept = kept_of(size, id);
+    Chunk* chunk = kept != nullptr ? std::exchange(*kept, nullptr) : nullptr;
     if (chunk == nullptr) {
-      chunk = grow(device, size, nbytes, id);
+      chunk = take(size, id);
+      if (chunk == nullptr) {
+        chunk = grow(device, size, nbytes, id);
+      }
+      split(chunk, size);
+      chunk->in_use = true;
+      chunks_[chunk->data] = chunk;
     }
-    split(chunk, size);
-    chunk->in_use = true;
     chunk->requested = nbytes;
-    chunks_[chunk->data] = chunk;
     bump(stats_.allocation, chunk->small, 1);
     bump(stats_.active, chunk->small, 1);
     bump(stats_.allocated_bytes, chunk->small, static_cast<int64_t>(chunk->size));
@@ -100,17 +107,19 @@ class DeviceMemory {
       return;
     }
     Chunk* chunk = it->second;
-    chunks_.erase(it);
-    chunk->in_use = false;
     bump(stats_.allocation, chunk->small, -1);
     bump(stats_.active, chunk->small, -1);
     bump(stats_.allocated_bytes, chunk->small, -static_cast<int64_t>(chunk->size));
     bump(stats_.active_bytes, chunk->small, -static_cast<int64_t>(chunk->size));
     bump(stats_.requested_bytes, chunk->small, -static_cast<int64_t>(chunk->requested));
-    chunk = merge(merge(chunk, chunk->previous), chunk->next);
-    free_list(chunk->pool, chunk->small).insert(chunk);
-    if (chunk->pool != PoolId{0, 0} && pools_[chunk->pool].references <= 0) {
-      release_segments(chunk->pool);
+    if (Chunk** kept = kept_of(chunk->size, chunk->pool); kept != nullptr && *kept == nullptr) {
+      *kept = chunk;
+      return;
+    }
+    const PoolId pool = chunk->pool;
+    put_back(chunk);
+    if (pool != PoolId{0, 0} && pools_[pool].references <= 0) {
+      release_segments(pool);
     }
   }
 
@@ -159,6 +168,19 @@ class DeviceMemory {
   std::set<Chunk*, BySize>& free_list(PoolId id, bool small) {
     Pool& pool = pools_[id];
     return small ? pool.free_small : pool.free_large;
+  }
+
+  // Where a free chunk of this size is kept to serve the next one who asks for it: small results come and go. It counts as in use for its
+  // neighbours, so that nothing is merged and split again. Null: none is kept of such chunks.
+  Chunk** kept_of(size_t size, PoolId id) {
+    return id == PoolId{0, 0} && size <= kKept * kAlign ? &kept_[size / kAlign - 1] : nullptr;
+  }
+
+  void put_back(Chunk* chunk) {
+    chunks_.erase(chunk->data);
+    chunk->in_use = false;
+    chunk = merge(merge(chunk, chunk->previous), chunk->next);
+    free_list(chunk->pool, chunk->small).insert(chunk);
   }
 
   Chunk* take(size_t size, PoolId id) {
@@ -253,6 +275,13 @@ class DeviceMemory {
   }
 
   void release_segments(PoolId id) {
+    if (id == PoolId{0, 0}) {
+      for (Chunk*& kept : kept_) {
+        if (kept != nullptr) {
+          put_back(std::exchange(kept, nullptr));
+        }
+      }
+    }
     for (bool small : {true, false}) {
       auto& list = free_list(id, small);
       for (auto it = list.begin(); it != list.end();) {
@@ -273,15 +302,23 @@ class DeviceMemory {
 
   std::mutex mutex_;
   std::map<PoolId, Pool> pools_;
-  std::unordered_map<std::byte*, Chunk*> chunks_;  // in use, by address
+  std::unordered_map<std::byte*, Chunk*> chunks_;  // in use or kept, by address
+  std::array<Chunk*, kKept> kept_{};
   DeviceStats stats_;
 };
 
 DeviceMemory& memory_of(c10::DeviceIndex device) {
+  thread_local c10::DeviceIndex last_device = -1;
+  thread_local DeviceMemory* last_memory = nullptr;
+  if (last_device == device) {
+    return *last_memory;
+  }
   static auto* all = new std::map<c10::DeviceIndex, DeviceMemory>;
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
-  return (*all)[device];
+  last_memory = &(*all)[device];
+  last_device = device;
+  return *last_memory;
 }
 
 // The context of DataPtrs that are handed to c10.

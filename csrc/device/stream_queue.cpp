@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -30,9 +31,24 @@ class Queue final : public StreamQueue {
         worker_started_ = true;
         std::thread([this] { work(); }).detach();  // queues are immortal, so is their worker
       }
-      changed_.notify_all();
+      tell();
     }
     return ticket;
+  }
+
+  uint64_t begin_here() override {
+    check_not_forked();
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (busy_ || stopping_ || !tasks_.empty()) {
+      return 0;
+    }
+    busy_ = true;
+    return last_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+
+  void end_here() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    finish();
   }
 
   void wait(uint64_t ticket) override {
@@ -42,7 +58,7 @@ class Queue final : public StreamQueue {
       if (!busy_) {
         run_one(lock);
       } else {
-        changed_.wait(lock);
+        wait_for_change(lock);
       }
     }
   }
@@ -51,7 +67,9 @@ class Queue final : public StreamQueue {
   void stop() {
     std::unique_lock<std::mutex> lock(mutex_);
     stopping_ = true;
-    changed_.wait(lock, [&] { return !busy_; });
+    while (busy_) {
+      wait_for_change(lock);
+    }
   }
 
   c10::Stream stream() const override {
@@ -74,22 +92,47 @@ class Queue final : public StreamQueue {
     task();
     task = nullptr;  // what it holds may be destroyed without the lock
     lock.lock();
+    finish();
+  }
+
+  void finish() {
     busy_ = false;
     finished_.fetch_add(1, std::memory_order_release);
-    changed_.notify_all();
+    if (waiting_ > 0) {
+      finished_one_.notify_all();
+    }
+    tell();
+  }
+
+  bool worker_may_run() const {
+    return !stopping_ && !busy_ && !tasks_.empty() && finished_.load(std::memory_order_relaxed) < wanted_;
+  }
+
+  // Wakes the worker only for something to do: a thread switch costs more than many a task.
+  void tell() {
+    if (worker_started_ && worker_may_run()) {
+      work_.notify_one();
+    }
+  }
+
+  void wait_for_change(std::unique_lock<std::mutex>& lock) {
+    ++waiting_;
+    finished_one_.wait(lock);
+    --waiting_;
   }
 
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [&] { return !stopping_ && !busy_ && !tasks_.empty() && finished_.load(std::memory_order_relaxed) < wanted_; });
+      work_.wait(lock, [&] { return worker_may_run(); });
       run_one(lock);
     }
   }
 
   const c10::Stream stream_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable work_, finished_one_;  // the worker waits for the first, everybody else for the second
+  int waiting_ = 0;                              // for finished_one_
   std::deque<Task> tasks_;
   std::atomic<uint64_t> last_{0}, finished_{0};
   uint64_t wanted_ = 0;  // the worker runs up to this ticket; later tasks wait for a caller
@@ -163,6 +206,12 @@ void wait_all(c10::DeviceIndex device) {
     StreamQueue& queue = queue_of(stream);
     queue.wait(queue.last_ticket());
   }
+}
+
+bool idle(c10::DeviceIndex device) {
+  Queues& all = all_queues();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  return std::all_of(all.queues.begin(), all.queues.end(), [&](const auto& q) { return q.first.first != device || q.second->idle(); });
 }
 
 void install_lazy_hooks(const LazyHooks& h) {

@@ -20,6 +20,9 @@ class StreamQueue {
   // Appends `task`; returns its ticket (1, 2, ...). wake: the worker starts on it as soon as it can; otherwise it stays until a
   // later task wakes the worker or somebody waits (for callers that are about to wait: no hand-over between threads).
   virtual uint64_t enqueue(Task task, bool wake = true) = 0;
+  // The same for a task that the caller itself runs at once: the ticket of what it does until end_here(), or 0 when tasks are queued or running.
+  virtual uint64_t begin_here() = 0;
+  virtual void end_here() = 0;
   // Blocks until the task with this ticket (and all before it) has finished. When no thread is running tasks of this queue the
   // caller runs them itself. The caller holds no lock that a task may need (the recording lock, the GIL).
   virtual void wait(uint64_t ticket) = 0;
@@ -36,6 +39,9 @@ StreamQueue& queue_of(c10::Stream stream);
 
 // Waits for every queue of the device.
 void wait_all(c10::DeviceIndex device);
+
+// Whether every task of the device has finished.
+bool idle(c10::DeviceIndex device);
 
 // Every stream of the device that has a queue.
 std::vector<c10::Stream> streams_of(c10::DeviceIndex device);

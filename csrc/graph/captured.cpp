@@ -46,7 +46,8 @@ struct Captured::State {
   device::PoolId pool;
   std::shared_ptr<PoolArena> arena;
   std::vector<ir::BufferId> inputs, outputs;
-  std::vector<bool> own;  // by BufferId: nobody else has to keep it alive
+  std::vector<ir::BufferId> visible;  // both: nobody else ever meets the memories of the rest, whose bytes are in the arena
+  std::vector<bool> own;              // by BufferId: nobody else has to keep it alive
   // The arguments of a run. Runs of one graph never overlap, so they are kept from run to run.
   std::shared_ptr<const ArenaBlock> bound_arena;
   std::vector<std::byte*> buffers;
@@ -69,6 +70,7 @@ struct Captured::State {
   void bind_arena(std::shared_ptr<const ArenaBlock> block);
   void check_inputs() const;
   void execute(const Run& run);
+  void execute_or_fail(const Run& run, c10::Stream stream) noexcept;  // see Note [Failures]
   void wait() {
     if (queue != nullptr && !device::forked()) {
       const lazy::WithoutGil without_gil;
@@ -121,6 +123,9 @@ void Captured::State::bind_memory() {
     } else if (!recipe->placements[b].in_arena) {
       memory(b).bind(pool);
       outputs.push_back(b);
+    }
+    if (is_input(b) || !recipe->placements[b].in_arena) {
+      visible.push_back(b);
     }
     // An input that nobody could see any more when the capture ended is the graph's own, as is the memory of its pool.
     own.push_back(!is_input(b) || !memory(b).observable.load() || memory(b).pool() == pool);
@@ -175,10 +180,29 @@ void Captured::State::execute(const Run& run) {
     span.emplace("graph " + hex8(recipe->id), hex8(recipe->id));
   }
   lazy::run_recipe(*trace, *recipe, {buffers.data(), offsets.data(), scalars.data(), run.tags.data()}, measures ? &times : nullptr);
-  for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
+  for (ir::BufferId b : visible) {
     if (trace->defined_first[b] || !is_input(b)) {
       lazy::heal(memory(b));  // of an earlier run's failure
     }
+  }
+}
+
+void Captured::State::execute_or_fail(const Run& run, c10::Stream stream) noexcept {
+  try {
+    execute(run);
+  } catch (...) {
+    std::vector<lazy::Memory*> written;
+    for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
+      if (trace->graph.buffers[b].written) {
+        written.push_back(&memory(b));
+      }
+    }
+    for (const Replacement& r : run.replacements) {
+      if (trace->graph.buffers[r.buffer].written) {
+        written.push_back(r.memory.get());
+      }
+    }
+    lazy::keep_failure(stream, written, std::current_exception());
   }
 }
 
@@ -213,55 +237,44 @@ void Captured::replay(c10::Stream stream, std::vector<Replacement> replacements)
         memory.version.fetch_add(1, std::memory_order_relaxed);
       }
     };
-    for (ir::BufferId b = 0; b < s.trace->memories.size(); ++b) {
+    run.tags.resize(s.trace->memories.size());
+    for (ir::BufferId b : s.visible) {
       enter(s.memory(b), b);
+      run.tags[b] = lazy::tag_of(s.memory(b));
     }
     for (const Replacement& r : replacements) {
       enter(*r.memory, r.buffer);
     }
     wait_for(s.queue, s.ticket);
     wait_for(s.arena->queue, s.arena->ticket);
-    s.trace->tag(run.tags);
     c10::SmallVector<lazy::Memory*, 8> replacing;
     for (const Replacement& r : replacements) {
       run.tags[r.buffer] = r.offset == 0 ? lazy::tag_of(*r.memory) : BufferTag{};  // a tag stands for the bytes from the first one on
       replacing.push_back(r.memory.get());
     }
     run.replacements = std::move(replacements);
-    runs_here = run.waits.empty() && queue.idle() && s.last_duration.load(std::memory_order_relaxed) < kInline;
-    ticket = queue.enqueue(
-        [state = state_, stream, run = std::move(run), profiler = ProfilerState()] {
-          const ProfilerState::Scope profiled(profiler);
-          for (const auto& [source, t] : run.waits) {
-            source->wait(t);
-          }
-          const auto start = Clock::now();
-          try {
-            state->execute(run);
-          } catch (...) {
-            std::vector<lazy::Memory*> written;
-            for (ir::BufferId b = 0; b < state->trace->memories.size(); ++b) {
-              if (state->trace->graph.buffers[b].written) {
-                written.push_back(&state->memory(b));
-              }
-            }
-            for (const Replacement& r : run.replacements) {
-              if (state->trace->graph.buffers[r.buffer].written) {
-                written.push_back(r.memory.get());
-              }
-            }
-            lazy::keep_failure(stream, written, std::current_exception());
-          }
-          state->last_duration.store(Clock::now() - start, std::memory_order_relaxed);
-        },
-        /*wake=*/!runs_here);
+    if (run.waits.empty() && s.last_duration.load(std::memory_order_relaxed) < kInline) {
+      ticket = queue.begin_here();
+    }
+    runs_here = ticket != 0;
+    if (!runs_here) {
+      ticket = queue.enqueue([state = state_, stream, run = std::move(run), profiler = ProfilerState()] {
+        const ProfilerState::Scope profiled(profiler);
+        for (const auto& [source, t] : run.waits) {
+          source->wait(t);
+        }
+        const auto start = Clock::now();
+        state->execute_or_fail(run, stream);
+        state->last_duration.store(Clock::now() - start, std::memory_order_relaxed);
+      });
+    }
     const auto leave = [&](lazy::Memory& memory) {
       memory.queue = &queue;
       memory.last_use = ticket;
       memory.produced = true;
     };
-    for (const lazy::MemoryPtr& memory : s.trace->memories) {
-      leave(*memory);
+    for (ir::BufferId b : s.visible) {
+      leave(s.memory(b));
     }
     for (lazy::Memory* memory : replacing) {
       leave(*memory);
@@ -269,9 +282,9 @@ void Captured::replay(c10::Stream stream, std::vector<Replacement> replacements)
     s.queue = s.arena->queue = &queue;
     s.ticket = s.arena->ticket = ticket;
   }
-  if (runs_here) {
-    const lazy::WithoutGil without_gil;
-    queue.wait(ticket);
+  if (runs_here) {  // with the GIL, if this thread has it: giving it up would take a good part of the time
+    s.execute_or_fail(run, stream);
+    queue.end_here();
   }
 }
 

@@ -30,6 +30,32 @@ std::vector<size_t> first_with_storage(const std::vector<at::Tensor>& tensors) {
   return first;
 }
 
+// Hands the words of the signature to `visit`, one by one, until it returns false; whether it never did.
+template <class Visit>
+bool visit_signature(const std::vector<at::Tensor>& tensors, Visit visit) {
+  const auto visit_all = [&](c10::IntArrayRef words) { return std::all_of(words.begin(), words.end(), visit); };
+  for (const at::Tensor& t : tensors) {
+    const int64_t kind = static_cast<int64_t>(t.scalar_type()) | static_cast<int64_t>(t.is_conj()) << 8 |
+                         static_cast<int64_t>(t.is_neg()) << 9 | static_cast<int64_t>(t.device().type()) << 16 |
+                         static_cast<int64_t>(t.dim()) << 32;
+    if (!visit(kind) || !visit_all(t.sizes()) || !visit_all(t.strides())) {
+      return false;
+    }
+    const c10::StorageImpl* storage = t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+    int64_t first = -1, sharing = 0;
+    for (size_t j = 0; j < tensors.size(); ++j) {
+      if (tensors[j].unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl() == storage) {
+        first = first < 0 ? static_cast<int64_t>(j) : first;
+        ++sharing;
+      }
+    }
+    if (sharing > 1 && !(visit(first) && visit(t.storage_offset()) && visit(static_cast<int64_t>(t.storage().nbytes())))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 at::Tensor view_of_storage(const at::Tensor& tensor, c10::ScalarType dtype, int64_t offset, c10::IntArrayRef sizes,
                            c10::IntArrayRef strides) {
   return at::empty({0}, tensor.options().dtype(dtype)).set_(tensor.storage(), offset, sizes, strides);
@@ -103,18 +129,16 @@ void StaticInputs::store(const std::vector<at::Tensor>& given, const HPUGraph& g
 
 std::vector<int64_t> StaticInputs::signature(const std::vector<at::Tensor>& given) {
   std::vector<int64_t> words;
-  const std::vector<size_t> first = first_with_storage(given);
-  for (size_t i = 0; i < given.size(); ++i) {
-    const at::Tensor& t = given[i];
-    words.push_back(static_cast<int64_t>(t.scalar_type()) | static_cast<int64_t>(t.is_conj()) << 8 | static_cast<int64_t>(t.is_neg()) << 9 |
-                    static_cast<int64_t>(t.device().type()) << 16 | static_cast<int64_t>(t.dim()) << 32);
-    words.insert(words.end(), t.sizes().begin(), t.sizes().end());
-    words.insert(words.end(), t.strides().begin(), t.strides().end());
-    if (std::count(first.begin(), first.end(), first[i]) > 1) {
-      words.insert(words.end(), {static_cast<int64_t>(first[i]), t.storage_offset(), static_cast<int64_t>(t.storage().nbytes())});
-    }
-  }
+  visit_signature(given, [&](int64_t word) {
+    words.push_back(word);
+    return true;
+  });
   return words;
+}
+
+bool StaticInputs::has_signature(const std::vector<at::Tensor>& given, const std::vector<int64_t>& signature) {
+  auto word = signature.begin();
+  return visit_signature(given, [&](int64_t w) { return word != signature.end() && *word++ == w; }) && word == signature.end();
 }
 
 }  // namespace torch_hpu

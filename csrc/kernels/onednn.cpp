@@ -4,9 +4,9 @@
 #include <c10/util/strides.h>
 
 #include <future>
-#include <mutex>
 
 #include "csrc/kernels/packed_weights.h"
+#include "csrc/kernels/prepare.h"
 #include "csrc/support/exit.h"
 
 namespace torch_hpu::kernels::onednn {
@@ -103,17 +103,12 @@ dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype) {
 }
 
 void prepare_sgemm(bool wait) {
-  static std::once_flag once;
-  static std::shared_future<void>* ready;
-  std::call_once(once, [] {
-    ready = new std::shared_future<void>(std::async(std::launch::async, [] {
-      constexpr dnnl_dim_t n = 16;  // a product with a vector has kernels of its own
-      const std::vector<float> a(n * n), b(n * n);
-      std::vector<float> c(n * n);
-      dnnl::sgemm('N', 'N', n, n, n, 1.f, a.data(), n, b.data(), n, 0.f, c.data(), n);
-    }));
-    stop_at_exit([] { ready->wait(); });
-  });
+  static const auto* ready = new std::shared_future<void>(run_aside([] {
+    constexpr dnnl_dim_t n = 16;  // a product with a vector has kernels of its own
+    const std::vector<float> a(n * n), b(n * n);
+    std::vector<float> c(n * n);
+    dnnl::sgemm('N', 'N', n, n, n, 1.f, a.data(), n, b.data(), n, 0.f, c.data(), n);
+  }));
   if (wait) {
     ready->wait();
   }
@@ -228,3 +223,7 @@ void Reorder::run(const void* from, void* to) const {
 }
 
 }  // namespace torch_hpu::kernels::onednn
+
+void torch_hpu::kernels::prepare_convolutions() {
+  onednn::prepare_sgemm(/*wait=*/false);
+}

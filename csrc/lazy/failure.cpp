@@ -1,6 +1,7 @@
 #include "csrc/lazy/failure.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -21,6 +22,7 @@ struct Errors {
   std::mutex mutex;
   std::unordered_map<uint64_t, std::exception_ptr> of_memories;                         // by Memory::id
   std::map<std::pair<c10::DeviceIndex, c10::StreamId>, std::exception_ptr> of_streams;  // not thrown yet
+  std::atomic<bool> some_of_streams{false};                                             // whether there are any
 };
 
 Errors& errors() {
@@ -145,11 +147,20 @@ void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, const
   }
   std::lock_guard<std::mutex> lock(errors().mutex);
   errors().of_streams.try_emplace({stream.device_index(), stream.id()}, error);  // the first one is the one to report
+  errors().some_of_streams.store(true, std::memory_order_release);
+}
+
+bool has_stream_errors() {
+  return errors().some_of_streams.load(std::memory_order_acquire);
 }
 
 std::exception_ptr take_stream_error(c10::Stream stream) {
+  if (C10_LIKELY(!has_stream_errors())) {
+    return nullptr;
+  }
   std::lock_guard<std::mutex> lock(errors().mutex);
   const auto node = errors().of_streams.extract({stream.device_index(), stream.id()});
+  errors().some_of_streams.store(!errors().of_streams.empty(), std::memory_order_release);
   return node.empty() ? nullptr : node.mapped();
 }
 

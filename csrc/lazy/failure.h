@@ -35,7 +35,9 @@ void run_recipe(const Trace& trace, const Recipe& recipe, const Invocation& invo
 // Notes that the run that had to write these memories failed: they are failed, and the stream's next synchronising call throws.
 void keep_failure(c10::Stream stream, const std::vector<Memory*>& written, const std::exception_ptr& error);
 
-// A failure of the stream that nobody has seen yet, taken; null if none.
+// Whether any stream has a failure that nobody has seen yet.
+bool has_stream_errors();
+// That of the stream, taken; null if none.
 std::exception_ptr take_stream_error(c10::Stream stream);
 
 }  // namespace torch_hpu::lazy

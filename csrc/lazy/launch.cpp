@@ -141,6 +141,12 @@ runtime::TierPolicy tier_policy() {
                               : runtime::TierPolicy::kAuto;
 }
 
+void prepare(bool convolutions) {
+  if (tier_policy() != runtime::TierPolicy::kGeneric) {
+    compiler::prepare(convolutions);
+  }
+}
+
 std::shared_ptr<const Recipe> recipe_of(const Trace& trace, runtime::TierPolicy policy) {
   std::vector<bool> observable;
   observable.reserve(trace.graph.buffers.size());

@@ -132,12 +132,14 @@ void synchronize_device(c10::DeviceIndex device, const char* cause) {
   TORCH_CHECK(!capturing(device::current_stream(device)), "[hpu] ", cause,
               " is not allowed while the stream is being captured into an HPU Graph");
   flush_device(device, cause);
-  {
+  if (!device::idle(device)) {
     const WithoutGil without_gil;
     device::wait_all(device);
   }
-  for (c10::Stream stream : device::streams_of(device)) {
-    throw_stream_error(stream);
+  if (has_stream_errors()) {
+    for (c10::Stream stream : device::streams_of(device)) {
+      throw_stream_error(stream);
+    }
   }
 }
 

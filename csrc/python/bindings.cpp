@@ -18,8 +18,8 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include "csrc/python/distributed.h"
-#include "csrc/python/latest_call.h"
 #include "csrc/python/place.h"
+#include "csrc/python/wrapped_function.h"
 
 namespace py = pybind11;
 using namespace torch_hpu;
@@ -52,7 +52,6 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("set_device", &set_device);
   m.def("is_in_bad_fork", &is_in_bad_fork);
   m.def("mark_step", &mark_step);
-  m.def("synchronize", &synchronize);
 
   m.def("set_option", &set_option);
   m.def("get_option", &get_option);
@@ -116,7 +115,5 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   py::class_<GraphCall>(m, "GraphCall")
       .def(py::init<HPUGraph&, StaticInputs, std::vector<at::Tensor>>(), py::keep_alive<1, 2>())
       .def("__call__", &GraphCall::operator());
-  py::class_<python::LatestCall>(m, "LatestCall")
-      .def(py::init<py::object, const py::tuple&, const py::dict&, const py::object&, py::object>())
-      .def("__call__", &python::LatestCall::operator());
+  python::bind_wrapped_function(m);
 }

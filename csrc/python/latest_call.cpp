@@ -1,6 +1,7 @@
 #include "csrc/python/latest_call.h"
 
 #include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/TracerMode.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
@@ -15,7 +16,23 @@ namespace {
 
 bool modes_active() {
   return at::impl::PythonTorchFunctionTLS::stack_len() > 0 || c10::impl::TorchDispatchModeTLS::any_modes_set() ||
-         is_current_stream_capturing();
+         at::tracer::impl::is_dispatch_enabled() || is_current_stream_capturing();
+}
+
+bool is_tensor(PyObject* value) {
+  return THPVariable_CheckTypeExact(Py_TYPE(value));
+}
+
+bool is_tuple_of_tensors(const py::object& value) {
+  if (!PyTuple_CheckExact(value.ptr())) {
+    return false;
+  }
+  for (const py::handle& item : py::reinterpret_borrow<py::tuple>(value)) {
+    if (!THPVariable_Check(item.ptr())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -25,87 +42,70 @@ LatestCall::Context LatestCall::Context::now() {
   return {at::autocast::is_autocast_enabled(device), at::autocast::get_autocast_dtype(device), c10::InferenceMode::is_enabled()};
 }
 
-LatestCall::LatestCall(py::object call, const py::tuple& args, const py::dict& kwargs, const py::object& results, py::object extra)
+LatestCall::LatestCall(py::object call, const Arguments& arguments, const py::object& results, py::object training)
     : keep_(std::move(call)),
       call_(keep_.cast<GraphCall&>()),
-      extra_(std::move(extra)),
-      positional_(args.size()),
-      context_(Context::now()),
-      results_(Results::kOther) {
-  for (const auto& [name, value] : kwargs) {
-    names_.push_back(py::reinterpret_borrow<py::object>(name));
+      training_(std::move(training)),
+      positional_(arguments.positional),
+      context_(Context::now()) {
+  const size_t n = arguments.positional + arguments.named();
+  for (size_t k = 0; k < arguments.named(); ++k) {
+    names_.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(arguments.names, static_cast<Py_ssize_t>(k))));
   }
-  if (flatten(args, kwargs)) {
-    signature_ = StaticInputs::signature(tensors_);
-    if (THPVariable_Check(results.ptr())) {
-      results_ = Results::kTensor;
-    } else if (PyTuple_CheckExact(results.ptr())) {
-      bool tensors = true;
-      for (const py::handle& r : py::reinterpret_borrow<py::tuple>(results)) {
-        tensors = tensors && THPVariable_Check(r.ptr());
-      }
-      results_ = tensors ? Results::kTuple : Results::kOther;
-    }
+  for (size_t i = 0; i < n; ++i) {
+    present_.push_back(arguments.values[i] != Py_None);
   }
-  first_ = false;
-  tensors_.clear();
+  std::vector<at::Tensor> given;
+  if (!match(arguments, given)) {
+    return;
+  }
+  signature_ = StaticInputs::signature(given);
+  results_ = THPVariable_Check(results.ptr()) ? Results::kTensor : is_tuple_of_tensors(results) ? Results::kTuple : Results::kOther;
 }
 
-bool LatestCall::flatten(const py::tuple& args, const py::dict& kwargs) {
-  size_t i = 0;
-  const auto add = [&](PyObject* value) {
-    const bool tensor = THPVariable_CheckTypeExact(Py_TYPE(value));
-    if (!tensor && value != Py_None) {
-      return false;
-    }
-    if (first_) {
-      present_.push_back(tensor);
-    } else if (present_[i] != tensor) {
-      return false;
-    }
-    ++i;
-    if (tensor) {
-      tensors_.push_back(THPVariable_Unpack(value));
-    }
-    return true;
-  };
-  for (const py::handle& value : args) {
-    if (!add(value.ptr())) {
+bool LatestCall::match(const Arguments& arguments, std::vector<at::Tensor>& given) const {
+  if (arguments.positional != positional_ || arguments.named() != names_.size()) {
+    return false;
+  }
+  for (size_t k = 0; k < names_.size(); ++k) {
+    PyObject* name = PyTuple_GET_ITEM(arguments.names, static_cast<Py_ssize_t>(k));
+    if (name != names_[k].ptr() && PyUnicode_Compare(name, names_[k].ptr()) != 0) {
       return false;
     }
   }
-  size_t k = 0;
-  for (const auto& [name, value] : kwargs) {
-    if (!name.is(names_[k]) && !name.equal(names_[k])) {
+  for (size_t i = 0; i < present_.size(); ++i) {
+    PyObject* value = arguments.values[i];
+    if (present_[i] ? !is_tensor(value) : value != Py_None) {
       return false;
     }
-    ++k;
-    if (!add(value.ptr())) {
-      return false;
+    if (present_[i]) {
+      given.push_back(THPVariable_Unpack(value));
     }
   }
   return true;
 }
 
-py::object LatestCall::operator()(const py::tuple& args, const py::dict& kwargs, const py::object& extra) {
-  const auto other = [&] {
-    tensors_.clear();
-    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
-  };
-  if (results_ == Results::kOther || args.size() != positional_ || kwargs.size() != names_.size() || !extra.is(extra_) || modes_active() ||
-      context_ != Context::now() || !flatten(args, kwargs) || StaticInputs::signature(tensors_) != signature_) {
-    return other();
+PyObject* LatestCall::operator()(const Arguments& arguments, PyObject* training) {
+  if (results_ == Results::kOther || training != training_.ptr() || modes_active() || context_ != Context::now()) {
+    return nullptr;
   }
-  const std::vector<at::Tensor> given = std::exchange(tensors_, {});
-  std::vector<at::Tensor> results = call_(given);
-  if (results_ == Results::kTensor) {
-    return py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(results[0])));
+  std::vector<at::Tensor> given = std::exchange(spare_, {});
+  PyObject* returned = nullptr;
+  if (match(arguments, given) && StaticInputs::has_signature(given, signature_)) {
+    std::vector<at::Tensor> results = call_(given);
+    if (results_ == Results::kTensor) {
+      returned = THPVariable_Wrap(std::move(results[0]));
+    } else {
+      py::tuple tuple(results.size());
+      for (size_t i = 0; i < results.size(); ++i) {
+        tuple[i] = py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(results[i])));
+      }
+      returned = tuple.release().ptr();
+    }
   }
-  py::tuple tuple(results.size());
-  for (size_t i = 0; i < results.size(); ++i) {
-    tuple[i] = py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(results[i])));
-  }
-  return tuple;
+  given.clear();
+  spare_ = std::move(given);
+  return returned;
 }
 
 }  // namespace torch_hpu::python

@@ -5,20 +5,29 @@
 #include <pybind11/pybind11.h>
 #include <torch_hpu/graph_call.h>
 
-#include <string>
 #include <vector>
 
 namespace torch_hpu::python {
 
+// Arguments as Python hands them to a callable: the named ones stand behind the positional ones.
+struct Arguments {
+  PyObject* const* values;
+  size_t positional;
+  PyObject* names;  // a tuple; null: none
+
+  size_t named() const {
+    return names == nullptr ? 0 : static_cast<size_t>(PyTuple_GET_SIZE(names));
+  }
+};
+
 class LatestCall {
  public:
-  // extra: what else decides about the graph, compared by identity. Calls are found again when their arguments are tensors or None and results is a
+  // training: of the module, if it is one, compared by identity. Calls are found again when their arguments are tensors or None and results is a
   // tensor or a plain tuple of tensors.
-  LatestCall(pybind11::object call, const pybind11::tuple& args, const pybind11::dict& kwargs, const pybind11::object& results,
-             pybind11::object extra);
+  LatestCall(pybind11::object call, const Arguments& arguments, const pybind11::object& results, pybind11::object training);
 
-  // NotImplemented when this call is not like the last one.
-  pybind11::object operator()(const pybind11::tuple& args, const pybind11::dict& kwargs, const pybind11::object& extra);
+  // The results: a new reference; null, without an error, when this call is not like the last one.
+  PyObject* operator()(const Arguments& arguments, PyObject* training);
 
  private:
   // The modes that change what a call does.
@@ -29,20 +38,19 @@ class LatestCall {
     bool operator==(const Context&) const = default;
     static Context now();
   };
-  // False: an argument is neither a tensor nor None, or None where it was none (or the reverse).
-  bool flatten(const pybind11::tuple& args, const pybind11::dict& kwargs);
+  // Whether the arguments are tensors where they were, and None elsewhere. The tensors go into `given`.
+  bool match(const Arguments& arguments, std::vector<at::Tensor>& given) const;
 
   pybind11::object keep_;  // the GraphCall
   GraphCall& call_;
-  pybind11::object extra_;
+  pybind11::object training_;
   size_t positional_;
   std::vector<pybind11::object> names_;
   std::vector<bool> present_;  // by argument: a tensor, not None
   std::vector<int64_t> signature_;
   Context context_;
-  enum class Results : uint8_t { kTensor, kTuple, kOther } results_;
-  bool first_ = true;                // the constructor's flatten() fills `present_`
-  std::vector<at::Tensor> tensors_;  // of the call under way
+  enum class Results : uint8_t { kTensor, kTuple, kOther } results_ = Results::kOther;
+  std::vector<at::Tensor> spare_;  // empty, with room for the tensors of a call
 };
 
 }  // namespace torch_hpu::python

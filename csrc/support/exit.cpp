@@ -22,6 +22,24 @@ Stops& stops() {
   return *instance;
 }
 
+struct Jobs {
+  std::mutex mutex;
+  std::vector<std::shared_future<void>> started;
+};
+
+Jobs& jobs() {
+  static auto* instance = [] {
+    stop_at_exit([] {
+      const std::lock_guard<std::mutex> lock(jobs().mutex);
+      for (const auto& job : jobs().started) {
+        job.wait();
+      }
+    });
+    return new Jobs;
+  }();
+  return *instance;
+}
+
 void stop_all() {
   Stops& s = stops();
   if (getpid() != s.process) {
@@ -58,6 +76,13 @@ const bool installed = [] {
 void stop_at_exit(void (*stop)()) {
   std::lock_guard<std::mutex> lock(stops().mutex);
   stops().functions.push_back(stop);
+}
+
+std::shared_future<void> run_aside(std::function<void()> job) {
+  std::shared_future<void> future = std::async(std::launch::async, std::move(job));
+  const std::lock_guard<std::mutex> lock(jobs().mutex);
+  jobs().started.push_back(future);
+  return future;
 }
 
 }  // namespace torch_hpu

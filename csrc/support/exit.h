@@ -5,9 +5,15 @@
 // the workers. A process that ends by exit() on another thread has only atexit(). A forked child stops nothing: it has no workers.
 #pragma once
 
+#include <functional>
+#include <future>
+
 namespace torch_hpu {
 
 // Calls `stop` once when the process exits. It has to return with no worker running, and none may start afterwards.
 void stop_at_exit(void (*stop)());
+
+// Starts `job` on a thread of its own, which the process waits for when it exits.
+std::shared_future<void> run_aside(std::function<void()> job);
 
 }  // namespace torch_hpu

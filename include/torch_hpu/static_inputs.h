@@ -28,6 +28,8 @@ class TORCH_HPU_API StaticInputs {
 
   // What makes two lists of tensors interchangeable: dtypes, devices, sizes, strides, and how they share memory.
   static std::vector<int64_t> signature(const std::vector<at::Tensor>& given);
+  // signature(given) == signature, without making it.
+  static bool has_signature(const std::vector<at::Tensor>& given, const std::vector<int64_t>& signature);
 
  private:
   // Tensors that share one storage, by their first; its bytes are copied as a whole.

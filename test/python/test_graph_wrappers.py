@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
+import inspect
 import math
+import pickle
+import weakref
 
 import pytest
 import torch
@@ -437,3 +441,65 @@ def test_inputs_recorded_and_not_yet_run():
     with torch.hpu.stream(side):
         y = torch.arange(4.0, device="hpu") + 1
     torch.testing.assert_close(double(y).cpu(), (torch.arange(4.0) + 1) * 2)
+
+
+# ---- a wrapped function is to others what a function is
+
+
+@torch.hpu.wrap_in_hpu_graph
+def scaled(x, *, factor=None):
+    """Docs."""
+    return x if factor is None else x * factor
+
+
+def test_a_wrapped_function_looks_like_the_function():
+    assert scaled.__name__ == "scaled" and scaled.__doc__ == "Docs." and list(inspect.signature(scaled).parameters) == ["x", "factor"]
+    assert copy.copy(scaled) is scaled and copy.deepcopy(scaled) is scaled and pickle.loads(pickle.dumps(scaled)) is scaled
+
+    class Holder:
+        method = torch.hpu.wrap_in_hpu_graph(lambda self, x: x + 1)
+
+    holder = Holder()
+    for n in range(3):
+        assert holder.method(torch.full((2,), float(n), device="hpu")).cpu().tolist() == [n + 1.0] * 2
+
+
+def test_wrapped_modules_are_collected():
+    net = torch.hpu.wrap_in_hpu_graph(nn.Linear(2, 2).to("hpu"))
+    for _ in range(3):
+        net(torch.ones(1, 2, device="hpu"))
+    gone = weakref.ref(net)
+    del net
+    gc.collect()
+    assert gone() is None
+
+
+def test_hooks_of_a_wrapped_module_run(counters):
+    net = torch.hpu.wrap_in_hpu_graph(nn.Linear(2, 2).to("hpu"))
+    x = torch.ones(1, 2, device="hpu")
+    expected = net(x).cpu()
+    seen = []
+    for register in (net.register_forward_hook, nn.modules.module.register_module_forward_hook):
+        handle = register(lambda module, args, result: (seen.append(module), result + 1)[1])
+        torch.testing.assert_close(net(x).cpu(), expected + 1)
+        handle.remove()
+        torch.testing.assert_close(net(x).cpu(), expected)
+    handle = net.register_forward_pre_hook(lambda module, args: (args[0] * 0,))
+    torch.testing.assert_close(net(x), net.bias.detach()[None])
+    handle.remove()
+    torch.testing.assert_close(net(x).cpu(), expected)
+    assert seen == [net] * 2 and counters()["graph_captures"] == 1
+
+
+def test_another_forward_takes_effect():
+    net = nn.Linear(2, 2).to("hpu")
+    x = torch.ones(1, 2, device="hpu")
+    for _ in range(2):  # wrapped twice
+        torch.hpu.wrap_in_hpu_graph(net)
+        expected = net(x).cpu()
+        torch.testing.assert_close(net(x).cpu(), expected)
+    wrapped = net.forward
+    net.forward = lambda x: wrapped(x) + 1
+    torch.testing.assert_close(net(x).cpu(), expected + 1)
+    net.forward = wrapped
+    torch.testing.assert_close(net(x).cpu(), expected)

@@ -73,6 +73,39 @@ TEST(StreamQueue, TheWorkerRunsWhatNobodyWaitsFor) {
   EXPECT_NE(first, std::this_thread::get_id());
 }
 
+TEST(StreamQueue, ACallersOwnTaskTakesItsTurn) {
+  StreamQueue& queue = queue_of(new_stream(0));
+  const uint64_t ticket = queue.begin_here();
+  EXPECT_EQ(ticket, 1);
+  EXPECT_EQ(queue.begin_here(), 0) << "one is running";
+  bool ended = false, after = false;
+  const uint64_t next = queue.enqueue([&] { after = ended; });
+  EXPECT_EQ(next, 2);
+  std::thread waiting([&] { queue.wait(next); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(queue.finished_ticket(), 0);
+  ended = true;
+  queue.end_here();
+  waiting.join();
+  EXPECT_TRUE(after);
+  EXPECT_TRUE(queue.idle());
+  const uint64_t queued = queue.enqueue([] {}, /*wake=*/false);
+  EXPECT_EQ(queue.begin_here(), 0) << "one is queued";
+  queue.wait(queued);
+  EXPECT_EQ(queue.begin_here(), 4);
+  queue.end_here();
+}
+
+TEST(StreamQueue, ADeviceIsIdleWhenAllItsStreamsAre) {
+  StreamQueue& queue = queue_of(new_stream(0));
+  EXPECT_TRUE(idle(0));
+  const uint64_t ticket = queue.enqueue([] {}, /*wake=*/false);
+  EXPECT_FALSE(idle(0));
+  EXPECT_TRUE(idle(1));
+  queue.wait(ticket);
+  EXPECT_TRUE(idle(0));
+}
+
 TEST(StreamQueue, SeveralThreadsWaitForOneTask) {
   StreamQueue& queue = queue_of(new_stream(0));
   Gate gate;
