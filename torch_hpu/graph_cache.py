@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -166,17 +167,32 @@ def wrap_in_hpu_graph(
     planned over the whole graph, and views are part of the signature.
     """
     if isinstance(module, torch.nn.Module):
-        cache = GraphCache(module.forward, max_graphs, module)
-        module.forward = cache.wrapped
-        if isinstance(module._compiled_call_impl, _C.WrappedFunction | None):  # torch's place for what stands for a module's whole call
-            module._compiled_call_impl = _C.WrappedFunction(module._call_impl, module, cache.wrapped)
-        module.clear_cache = cache.clear
-        module.clear_inputs = lambda: None
-        return module
+        return _wrap_module(module, max_graphs)
     cache = GraphCache(module, max_graphs)
     cache.wrapped.clear_cache = cache.clear
     cache.wrapped.clear_inputs = lambda: None
     return cache.wrapped
+
+
+def _wrap_module(module: Any, max_graphs: int | None) -> Any:
+    cache = GraphCache(module.forward, max_graphs, module)
+    own_call = type(module)._call_impl is not torch.nn.Module._call_impl or "_call_impl" in vars(module)
+    members: dict[str, Any] = {"forward": cache.wrapped, "clear_cache": cache.clear, "clear_inputs": lambda: None}
+    if not own_call and isinstance(module._compiled_call_impl, _C.WrappedFunction | None):
+        # torch's place for what stands for a module's whole call
+        members["_compiled_call_impl"] = _C.WrappedFunction(module._call_impl, module, cache.wrapped)
+
+    def deepcopy(memo: dict[int, Any]) -> Any:
+        """A module of its own, with graphs of its own."""
+        mine = {name: vars(module).pop(name) for name in members}
+        try:
+            return _wrap_module(copy.deepcopy(module, memo), max_graphs)
+        finally:
+            vars(module).update(mine)
+
+    members["__deepcopy__"] = deepcopy
+    vars(module).update(members)
+    return module
 
 
 wrap_in_hpu_graph_func = wrap_in_hpu_graph

@@ -1,10 +1,9 @@
 #include "csrc/compiler/emit.h"
 
-#include <future>
-
 #include "csrc/codegen/codegen.h"
 #include "csrc/compiler/in_place.h"
 #include "csrc/compiler/uses.h"
+#include "csrc/support/exit.h"
 #include "csrc/kernels/reference.h"
 #include "csrc/support/counters.h"
 
@@ -99,7 +98,19 @@ std::unique_ptr<Recipe> emit(const Program& program) {
     groups.push_back(source.loops);
   }
   // Code that the disk holds is loaded beside the making of library steps. A new program's steps are timed, with nothing else running.
-  auto compiled = std::async(program.from_disk ? std::launch::async : std::launch::deferred, [&] { return codegen::compile(groups); });
+  std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
+  const auto compile = [&] { kernels = codegen::compile(groups); };
+  struct Aside {
+    std::shared_future<void> job;
+    ~Aside() {
+      if (job.valid()) {
+        job.wait();  // it uses what is here
+      }
+    }
+  } aside;
+  if (program.from_disk) {
+    aside.job = run_aside(compile);
+  }
   recipe->steps.resize(program.items.size());
   for (size_t i = 0; i < program.items.size(); ++i) {
     const Item& item = program.items[i];
@@ -110,7 +121,7 @@ std::unique_ptr<Recipe> emit(const Program& program) {
       recipe->steps[i] = kernels::make_reference_step(*program.graph, program.graph->nodes[item.node]);
     }
   }
-  const auto kernels = compiled.get();
+  aside.job.valid() ? aside.job.get() : compile();
   size_t next = 0;
   for (std::unique_ptr<Step>& step : recipe->steps) {
     if (step == nullptr) {

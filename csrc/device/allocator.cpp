@@ -81,6 +81,9 @@ class DeviceMemory {
     Chunk* chunk = kept != nullptr ? std::exchange(*kept, nullptr) : nullptr;
     if (chunk == nullptr) {
       chunk = take(size, id);
+      if (chunk == nullptr && id == PoolId{0, 0} && put_back_kept()) {
+        chunk = take(size, id);
+      }
       if (chunk == nullptr) {
         chunk = grow(device, size, nbytes, id);
       }
@@ -183,6 +186,18 @@ class DeviceMemory {
     free_list(chunk->pool, chunk->small).insert(chunk);
   }
 
+  // Whether there was any.
+  bool put_back_kept() {
+    bool any = false;
+    for (Chunk*& kept : kept_) {
+      if (kept != nullptr) {
+        put_back(std::exchange(kept, nullptr));
+        any = true;
+      }
+    }
+    return any;
+  }
+
   Chunk* take(size_t size, PoolId id) {
     auto& list = free_list(id, size <= kSmallLimit);
     Chunk key{nullptr, size, 0, false, false, id};
@@ -276,11 +291,7 @@ class DeviceMemory {
 
   void release_segments(PoolId id) {
     if (id == PoolId{0, 0}) {
-      for (Chunk*& kept : kept_) {
-        if (kept != nullptr) {
-          put_back(std::exchange(kept, nullptr));
-        }
-      }
+      put_back_kept();
     }
     for (bool small : {true, false}) {
       auto& list = free_list(id, small);

@@ -188,11 +188,14 @@ void Captured::State::execute(const Run& run) {
 }
 
 void Captured::State::execute_or_fail(const Run& run, c10::Stream stream) noexcept {
+  const auto start = Clock::now();
   try {
     execute(run);
+    last_duration.store(Clock::now() - start, std::memory_order_relaxed);
   } catch (...) {
+    last_duration.store(Clock::duration::max(), std::memory_order_relaxed);  // of a whole run nothing is known
     std::vector<lazy::Memory*> written;
-    for (ir::BufferId b = 0; b < trace->memories.size(); ++b) {
+    for (ir::BufferId b : visible) {
       if (trace->graph.buffers[b].written) {
         written.push_back(&memory(b));
       }
@@ -263,9 +266,7 @@ void Captured::replay(c10::Stream stream, std::vector<Replacement> replacements)
         for (const auto& [source, t] : run.waits) {
           source->wait(t);
         }
-        const auto start = Clock::now();
         state->execute_or_fail(run, stream);
-        state->last_duration.store(Clock::now() - start, std::memory_order_relaxed);
       });
     }
     const auto leave = [&](lazy::Memory& memory) {

@@ -24,10 +24,6 @@ std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   }
 }
 
-bool reads_tensor(const PostOp& p) {
-  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
-}
-
 // Descriptors in the order of Plan::run.
 std::vector<dnnl::memory::desc> descs_of(const Convolution& c) {
   std::vector<dnnl::memory::desc> descs{c.src.desc, c.weights.desc, c.dst.desc};

@@ -72,8 +72,9 @@ memory::desc inside(const memory::desc& d, Method method) {
   return method == Method::kAsInMemory ? d : method == Method::kAny ? any_of(d) : channels_last_of(d);
 }
 
-bool reads_tensor(const PostOp& p) {
-  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+// A bias with its values side by side, as primitives and Winograd want it.
+memory::desc dense(const memory::desc& bias) {
+  return bias.is_zero() ? bias : memory::desc(bias.get_dims(), bias.get_data_type(), memory::dims{1});
 }
 
 bool is_float(const memory::desc& d) {
@@ -193,12 +194,16 @@ void Plan::plan_winograd(const Convolution& c) {
   ports_.back().workspace = workspace_bytes_;
   workspace_bytes_ += packed_bytes_;
   add_port(c.dst, channels_last_of(c.dst.desc), true);
-  has_bias_ = !c.bias.desc.is_zero();
-  if (has_bias_) {
-    add_port(c.bias, c.bias.desc, false);
-  }
+  add_bias(c.bias);
   for (const memory::desc& d : c.operands) {
     add_port({DNNL_ARG_SRC_1, d}, channels_last_of(d), false);
+  }
+}
+
+void Plan::add_bias(const Primitive::Argument& bias) {
+  has_bias_ = !bias.desc.is_zero();
+  if (has_bias_) {
+    add_port(bias, dense(bias.desc), false);
   }
 }
 
@@ -207,7 +212,8 @@ Plan::Plan(const Convolution& c, Method method) {
     plan_winograd(c);
     return;
   }
-  const memory::desc src = inside(c.src.desc, method), dst = inside(c.dst.desc, method), weights = any_of(c.weights.desc);
+  const memory::desc bias = dense(c.bias.desc), src = inside(c.src.desc, method), dst = inside(c.dst.desc, method),
+                     weights = any_of(c.weights.desc);
   dnnl::post_ops ops;
   size_t operand = 0;
   std::vector<int> operand_ids;
@@ -231,9 +237,7 @@ Plan::Plan(const Convolution& c, Method method) {
       packed_bytes_ = w.get_size();
     }
     add_port(c.dst, d, c.direction == Direction::kConvolution);
-    if (!c.bias.desc.is_zero()) {
-      add_port(c.bias, c.bias.desc, false);
-    }
+    add_bias(c.bias);
     for (size_t i = 0; i < operand_ids.size(); ++i) {
       const memory::desc wanted = pd.query_md(dnnl::query::exec_arg_md, operand_ids[i]);
       add_port({operand_ids[i], c.operands[i]}, wanted, false);
@@ -253,9 +257,8 @@ Plan::Plan(const Convolution& c, Method method) {
     const auto direct = dnnl::algorithm::convolution_direct;
     if (c.direction == Direction::kConvolution) {
       const auto inference = dnnl::prop_kind::forward_inference;
-      const auto pd = c.bias.desc.is_zero()
-                          ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
-                          : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+      const auto pd = bias.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                                     : Forward::primitive_desc(e, inference, direct, src, weights, bias, dst, st, di, pl, pr, attr);
       finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
       return;
     }
@@ -275,9 +278,8 @@ Plan::Plan(const Convolution& c, Method method) {
   const auto direct = dnnl::algorithm::deconvolution_direct;
   if (c.direction == Direction::kConvolution) {
     const auto inference = dnnl::prop_kind::forward_inference;
-    const auto pd = c.bias.desc.is_zero()
-                        ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
-                        : Forward::primitive_desc(e, inference, direct, src, weights, c.bias.desc, dst, st, di, pl, pr, attr);
+    const auto pd = bias.is_zero() ? Forward::primitive_desc(e, inference, direct, src, weights, dst, st, di, pl, pr, attr)
+                                   : Forward::primitive_desc(e, inference, direct, src, weights, bias, dst, st, di, pl, pr, attr);
     finish(pd, Forward(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc());
     return;
   }

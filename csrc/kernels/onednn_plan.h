@@ -56,6 +56,7 @@ class Plan {
     size_t workspace = 0;              // its place there
   };
   void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
+  void add_bias(const Primitive::Argument& bias);
   void plan_winograd(const Convolution& c);
   void run_winograd(c10::ArrayRef<const void*> inside) const;
 

@@ -28,8 +28,11 @@ void narrow(const float* from, int64_t n, float factor, void* to, c10::ScalarTyp
 // columns are filled up with zeros to the next multiple of vector_width(). Panel p begins at p * panel_width() * depth.
 int64_t vector_width();
 int64_t panel_width();
+inline int64_t divide_up(int64_t n, int64_t by) {
+  return (n + by - 1) / by;
+}
 inline int64_t round_up(int64_t n, int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
+  return divide_up(n, multiple) * multiple;
 }
 // The columns of panels that hold n columns of a matrix.
 inline int64_t panel_columns(int64_t n) {

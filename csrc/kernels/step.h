@@ -28,6 +28,11 @@ inline std::byte* optional_address(const Operand& o, const Invocation& invocatio
   return present(o) ? address(o, invocation) : nullptr;
 }
 
+// Whether the post-op has a tensor among the call's reads.
+inline bool reads_tensor(const PostOp& p) {
+  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
+}
+
 // A step that counts itself and then executes.
 class LibraryStep : public Step {
  public:

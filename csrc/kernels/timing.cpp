@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "csrc/support/exit.h"
 #include "csrc/support/archive.h"
 #include "csrc/support/disk_cache.h"
 
@@ -74,6 +75,7 @@ size_t Choices::get(const std::string& key, const std::function<size_t()>& time)
     Reader r(*kept);
     r(choice);
   } else {
+    wait_for_jobs();
     choice = time();
     Writer w;
     w(choice);

@@ -6,6 +6,7 @@
 
 #include "csrc/kernels/rows.h"
 #include "csrc/kernels/simd.h"
+#include "csrc/kernels/step.h"
 #include "csrc/kernels/tile.h"
 #include "csrc/kernels/workspace.h"
 
@@ -166,14 +167,6 @@ HPU_DISPATCH(void, input_tile, (const float* const* pixels, int64_t channels, fl
 HPU_DISPATCH(void, weight_row, (const float* packed, int64_t channels, int64_t panel, int64_t columns, int64_t i, float* to),
              (packed, channels, panel, columns, i, to))
 HPU_DISPATCH(void, output_tile, (const OutputTile& t), (t))
-
-bool reads_tensor(const PostOp& p) {
-  return p.kind == PostOp::Kind::kAdd || p.kind == PostOp::Kind::kMul;
-}
-
-int64_t divide_up(int64_t n, int64_t by) {
-  return (n + by - 1) / by;
-}
 
 }  // namespace
 

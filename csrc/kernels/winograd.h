@@ -14,7 +14,8 @@ namespace torch_hpu::kernels {
 // evaluated as polynomials at six points in each direction, so are the weights; the products summed over the channels are 36 matrix products; the
 // values of the product polynomials give 4x4 outputs. The points are 0, +-5/8, +-3/2 and infinity instead of the paper's 0, +-1, +-2: sums over 320
 // channels then have 1.5 times the error of direct fp32 sums instead of 3 times. Transformed weights would take four times the memory of plain ones, so
-// they are made on the way, for one panel of outputs at a time, from a copy in which outputs are neighbours.
+// they are made on the way, for one panel of outputs at a time, from a copy in which outputs are neighbours. An infinity or NaN among the inputs
+// reaches all outputs of the tiles that it lies in.
 class Winograd {
  public:
   struct Problem {

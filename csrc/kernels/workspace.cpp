@@ -26,6 +26,7 @@ std::byte* workspace(Workspace slot, size_t nbytes) {
   Bytes& b = slots[static_cast<size_t>(slot)];
   if (b.nbytes < nbytes) {
     b.data.reset();
+    b.nbytes = 0;  // should there be no memory
     b.data = aligned_bytes(nbytes);
     b.nbytes = nbytes;
   }

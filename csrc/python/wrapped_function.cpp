@@ -89,6 +89,7 @@ PyObject* call(PyObject* object, PyObject* const* values, size_t flags, PyObject
       return results;
     }
   }
+  TORCH_CHECK(self.search != nullptr, "[wrap_in_hpu_graph] the wrapped function has been garbage-collected");
   return PyObject_Vectorcall(self.search, values, flags, names);
   END_HANDLE_TH_ERRORS
 }
@@ -176,16 +177,19 @@ PyObject* forget(PyObject* object, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* itself(PyObject* object, PyObject*) {
+  return Py_NewRef(object);
+}
+
 // A function is pickled by its name, and copied as itself.
 PyObject* reduce(PyObject* object, PyObject*) {
   return PyObject_GetAttrString(object, "__qualname__");
 }
 
 PyMethodDef methods[] = {
-    {"remember", &remember, METH_VARARGS, nullptr},
-    {"forget", &forget, METH_NOARGS, nullptr},
-    {"__reduce__", &reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr},
+    {"remember", &remember, METH_VARARGS, nullptr}, {"forget", &forget, METH_NOARGS, nullptr},
+    {"__reduce__", &reduce, METH_NOARGS, nullptr},  {"__copy__", &itself, METH_NOARGS, nullptr},
+    {"__deepcopy__", &itself, METH_O, nullptr},     {nullptr, nullptr, 0, nullptr},
 };
 
 PyMemberDef members[] = {

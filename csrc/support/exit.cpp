@@ -3,8 +3,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -25,15 +27,17 @@ Stops& stops() {
 struct Jobs {
   std::mutex mutex;
   std::vector<std::shared_future<void>> started;
+  bool stopped = false;
 };
 
 Jobs& jobs() {
   static auto* instance = [] {
     stop_at_exit([] {
-      const std::lock_guard<std::mutex> lock(jobs().mutex);
-      for (const auto& job : jobs().started) {
-        job.wait();
+      {
+        const std::lock_guard<std::mutex> lock(jobs().mutex);
+        jobs().stopped = true;
       }
+      wait_for_jobs();
     });
     return new Jobs;
   }();
@@ -79,10 +83,27 @@ void stop_at_exit(void (*stop)()) {
 }
 
 std::shared_future<void> run_aside(std::function<void()> job) {
-  std::shared_future<void> future = std::async(std::launch::async, std::move(job));
-  const std::lock_guard<std::mutex> lock(jobs().mutex);
-  jobs().started.push_back(future);
-  return future;
+  Jobs& all = jobs();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  std::erase_if(all.started, [](const auto& f) { return f.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
+  if (!all.stopped) {
+    try {
+      return all.started.emplace_back(std::async(std::launch::async, job));
+    } catch (const std::system_error&) {  // no thread to be had
+    }
+  }
+  return std::async(std::launch::deferred, std::move(job));
+}
+
+void wait_for_jobs() {
+  std::vector<std::shared_future<void>> started;
+  {
+    const std::lock_guard<std::mutex> lock(jobs().mutex);
+    started = jobs().started;
+  }
+  for (const auto& job : started) {
+    job.wait();
+  }
 }
 
 }  // namespace torch_hpu

@@ -13,7 +13,11 @@ namespace torch_hpu {
 // Calls `stop` once when the process exits. It has to return with no worker running, and none may start afterwards.
 void stop_at_exit(void (*stop)());
 
-// Starts `job` on a thread of its own, which the process waits for when it exits.
+// Starts `job` on a thread of its own, which the process waits for when it exits. When no thread can be started (any more), the job is run by who
+// first waits for it.
 std::shared_future<void> run_aside(std::function<void()> job);
+
+// Until all that was started so far is done: for measurements that nothing may disturb.
+void wait_for_jobs();
 
 }  // namespace torch_hpu

@@ -58,8 +58,8 @@ void StepGraph::capture(const std::vector<at::Tensor>& inputs) {
 
 std::vector<at::Tensor> StepGraph::operator()(const std::vector<at::Tensor>& inputs) {
   std::vector<int64_t> signature = StaticInputs::signature(inputs);
-  if (calls_ == 0) {
-    ++calls_;
+  if (calls_ == 0 || (calls_ == 1 && signature != signature_)) {  // what comes twice in a row is captured
+    calls_ = 1;
     signature_ = std::move(signature);
     return run(inputs);
   }

@@ -552,6 +552,29 @@ def test_a_failing_replay_is_reported_once_and_the_next_one_is_right():
     assert y.cpu().tolist() == [4, 4]
 
 
+def test_a_long_graph_stays_asynchronous_after_a_failure():
+    big, x = torch.rand(1500, 1500, device="hpu") / 1500, torch.zeros(4, device="hpu")
+
+    def body():
+        y = big
+        for _ in range(12):
+            y = torch.tanh(y @ big)
+        return y.sum() + x.sum()
+
+    graph, _y = capture(body)
+    table, bad = torch.arange(4.0, device="hpu"), torch.tensor([0, 1, 2, 99], device="hpu")
+    with torch.no_grad():
+        x.copy_(table[bad])
+    graph.replay()  # its input has failed: over in no time
+    with pytest.raises((RuntimeError, IndexError)):
+        torch.hpu.synchronize()
+    x.zero_()
+    graph.replay()
+    torch.hpu.synchronize()
+    graph.replay()
+    assert not torch.hpu.current_stream().query()
+
+
 def test_autocast_weights_are_cast_in_the_graph():
     net = nn.Linear(4, 4, bias=False).to("hpu")
     x = torch.ones(1, 4, device="hpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import gc
 import inspect
 import math
@@ -503,3 +504,34 @@ def test_another_forward_takes_effect():
     torch.testing.assert_close(net(x).cpu(), expected + 1)
     net.forward = wrapped
     torch.testing.assert_close(net(x).cpu(), expected)
+
+
+def test_a_modules_own_call_stays():
+    class Added(nn.Linear):
+        def _call_impl(self, *args, **kwargs):
+            return super()._call_impl(*args, **kwargs) + 100
+
+    net = Added(2, 2).to("hpu")
+    x = torch.ones(1, 2, device="hpu")
+    with torch.no_grad():
+        expected = net(x).cpu()
+    torch.hpu.wrap_in_hpu_graph(net)
+    for _ in range(3):
+        torch.testing.assert_close(net(x).cpu(), expected)
+
+
+def test_copies_of_what_is_wrapped():
+    net = torch.hpu.wrap_in_hpu_graph(nn.Sequential(nn.Linear(2, 2), nn.Tanh()).to("hpu"))
+    x = torch.ones(1, 2, device="hpu")
+    expected = net(x).cpu()
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.zero_()
+    for _ in range(2):
+        torch.testing.assert_close(other(x).cpu(), torch.zeros(1, 2))
+        torch.testing.assert_close(net(x).cpu(), expected)
+    other.clear_cache()
+    partial = torch.hpu.wrap_in_hpu_graph(functools.partial(torch.add, torch.ones(2, device="hpu")))
+    for same in (copy.copy(partial), copy.deepcopy(partial), copy.copy(net.forward)):
+        assert same is partial or same is net.forward

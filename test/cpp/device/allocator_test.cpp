@@ -154,6 +154,24 @@ TEST_F(Allocator, TheLimitIsKept) {
   give(larger);
 }
 
+TEST_F(Allocator, KeptBlocksServeOthersBeforeMemoryRunsOut) {
+  const auto take = [](size_t nbytes) { return allocate(0, nbytes, PoolId{0, 0}); };  // private pools keep none
+  set_option("memory_limit", std::to_string(current(stats().reserved_bytes) + static_cast<int64_t>(2 * kMiB)));
+  std::vector<Block> blocks;
+  try {
+    for (;;) {
+      blocks.push_back(take(1024));
+    }
+  } catch (const c10::OutOfMemoryError&) {  // full
+  }
+  give(blocks.back());
+  blocks.back() = take(256);
+  EXPECT_NE(blocks.back().data, nullptr);
+  for (const Block& b : blocks) {
+    give(b);
+  }
+}
+
 TEST_F(Allocator, ThreadsDoNotMeet) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;

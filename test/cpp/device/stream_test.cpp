@@ -98,6 +98,7 @@ TEST(StreamQueue, ACallersOwnTaskTakesItsTurn) {
 
 TEST(StreamQueue, ADeviceIsIdleWhenAllItsStreamsAre) {
   StreamQueue& queue = queue_of(new_stream(0));
+  wait_all(0);  // for what other tests left
   EXPECT_TRUE(idle(0));
   const uint64_t ticket = queue.enqueue([] {}, /*wake=*/false);
   EXPECT_FALSE(idle(0));

@@ -51,7 +51,7 @@ TEST(Convolution, Forward) {
     for (auto dtype : {at::kFloat, at::kBFloat16}) {
       const at::Tensor x = at::randn(c.x).to(dtype), w = (at::randn(c.w) * 0.3).to(dtype);
       const int64_t channels = c.transposed ? c.w[1] * c.groups : c.w[0];
-      for (const at::Tensor& bias : {at::Tensor(), at::randn({channels}).to(dtype)}) {
+      for (const at::Tensor& bias : {at::Tensor(), at::randn({channels}).to(dtype), at::randn({1}).to(dtype).expand({channels})}) {
         const at::Tensor expected = reference(c, x, w, bias), out = at::empty(expected.sizes(), dtype);
         CallBuilder builder(Primitive::kConvolution);
         builder.read(x).read(w).read(bias).write(out).ints(ints_of(c));

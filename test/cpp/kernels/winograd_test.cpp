@@ -50,7 +50,7 @@ TEST_P(Winograd, EqualsTheDefinition) {
   for (const Case& c : kCases) {
     for (auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
       const at::Tensor x = at::randn({c.images, c.in, c.height, c.width}).contiguous(format), w = weights_of(c);
-      for (const at::Tensor& bias : {at::Tensor(), at::randn({c.out})}) {
+      for (const at::Tensor& bias : {at::Tensor(), at::randn({c.out}), at::randn({2 * c.out}).slice(0, 0, at::nullopt, 2)}) {
         const at::Tensor expected = reference(c, x, w, bias), out = at::empty(expected.sizes(), at::TensorOptions().memory_format(format));
         CallBuilder builder(Primitive::kConvolution);
         builder.read(x).read(w, /*constant=*/true).read(bias).write(out).ints(ints_of(c.padding));
