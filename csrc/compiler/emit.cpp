@@ -3,9 +3,9 @@
 #include "csrc/codegen/codegen.h"
 #include "csrc/compiler/in_place.h"
 #include "csrc/compiler/uses.h"
-#include "csrc/support/exit.h"
 #include "csrc/kernels/reference.h"
 #include "csrc/support/counters.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::compiler {
 namespace {

@@ -57,13 +57,13 @@ void StepGraph::capture(const std::vector<at::Tensor>& inputs) {
 }
 
 std::vector<at::Tensor> StepGraph::operator()(const std::vector<at::Tensor>& inputs) {
-  std::vector<int64_t> signature = StaticInputs::signature(inputs);
-  if (calls_ == 0 || (calls_ == 1 && signature != signature_)) {  // what comes twice in a row is captured
+  const bool same = StaticInputs::has_signature(inputs, signature_);
+  if (calls_ == 0 || (calls_ == 1 && !same)) {  // what comes twice in a row is captured
     calls_ = 1;
-    signature_ = std::move(signature);
+    signature_ = StaticInputs::signature(inputs);
     return run(inputs);
   }
-  if (signature != signature_) {
+  if (!same) {
     return run(inputs);
   }
   if (calls_ < 3) {

@@ -17,7 +17,8 @@ at::Tensor device_zeros_like(const at::Tensor& t);
 
 // A part of the training step as an HPU Graph. The first call runs the body as it is (modules make what they keep), the next two are captured and
 // compared: a body that changes from call to call throws; from then on calls replay. All of them are one program, if the body works in place on
-// tensors that exist before the first call. Inputs of other shapes than the first call's run as they are.
+// tensors that exist before the first call. Inputs of other shapes than these calls' run as they are; shapes
+// that come once, before any that come twice in a row, are forgotten.
 class StepGraph {
  public:
   explicit StepGraph(GraphCache::Body body);
