@@ -41,7 +41,7 @@ void host_to_device(const at::Tensor& src, const at::Tensor& dst) {
     return;
   }
   lazy::forbid_host_in_capture("copy from the host");
-  lazy::prepare(/*convolutions=*/src.dim() == 4);  // most likely a convolution's weights, or images
+  lazy::prepare();
   lazy::Memory* memory = lazy::memory_of(dst.storage().unsafeGetStorageImpl());
   const bool direct = idle(memory) && (memory->produced || whole(dst)) && !dst.is_conj() && !dst.is_neg();
   if (direct) {

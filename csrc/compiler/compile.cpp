@@ -6,7 +6,6 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
-#include "csrc/kernels/prepare.h"
 #include "csrc/support/exit.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/log.h"
@@ -19,7 +18,6 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
   std::unique_ptr<Recipe> recipe = emit(program);
   recipe->from_disk = program.from_disk;
   recipe->id = id;
-  recipe->text = to_string(program);
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {
     TORCH_HPU_LOG(1, "compiled graph " << hex8(id) << ": " << graph.nodes.size() << " nodes to " << recipe->steps.size() << " steps in "
@@ -28,11 +26,8 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
   return recipe;
 }
 
-void prepare(bool convolutions) {
+void prepare() {
   static const std::shared_future<void> code = run_aside(&codegen::prepare);
-  if (convolutions) {
-    kernels::prepare_convolutions();
-  }
 }
 
 }  // namespace torch_hpu::compiler

@@ -16,7 +16,7 @@ enum class Tier : uint8_t {
 // Plain data in, immutable recipe out; thread-safe. Throws c10::Error when something is wrong with the compiler itself. `id`: the recipe's.
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id = 0);
 
-// Starts in the background what the first compile() will need; returns at once. convolutions: there will be some.
-void prepare(bool convolutions);
+// Starts in the background what the first compile() will need; returns at once.
+void prepare();
 
 }  // namespace torch_hpu::compiler

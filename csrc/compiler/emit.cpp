@@ -1,11 +1,15 @@
 #include "csrc/compiler/emit.h"
 
+#include <ATen/Parallel.h>
+
+#include <atomic>
+#include <future>
+
 #include "csrc/codegen/codegen.h"
 #include "csrc/compiler/in_place.h"
 #include "csrc/compiler/uses.h"
 #include "csrc/kernels/reference.h"
 #include "csrc/support/counters.h"
-#include "csrc/support/exit.h"
 
 namespace torch_hpu::compiler {
 namespace {
@@ -97,31 +101,39 @@ std::unique_ptr<Recipe> emit(const Program& program) {
   for (const KernelSource& source : sources) {
     groups.push_back(source.loops);
   }
-  // Code that the disk holds is loaded beside the making of library steps. A new program's steps are timed, with nothing else running.
-  std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
-  const auto compile = [&] { kernels = codegen::compile(groups); };
-  struct Aside {
-    std::shared_future<void> job;
-    ~Aside() {
-      if (job.valid()) {
-        job.wait();  // it uses what is here
+  recipe->steps.resize(program.items.size());
+  recipe->step_bytes.resize(program.items.size());
+  std::atomic<size_t> made{0};
+  const auto make_steps = [&] {
+    for (size_t i = made++; i < program.items.size(); i = made++) {
+      const Item& item = program.items[i];
+      recipe->step_bytes[i] = traffic(program, item);
+      if (item.kind == Item::Kind::kLibrary) {
+        recipe->steps[i] = kernels::make_step(item.call, constant_reads(program, item.call));
+      } else if (item.kind == Item::Kind::kExtern) {
+        recipe->steps[i] = kernels::make_reference_step(*program.graph, program.graph->nodes[item.node]);
       }
     }
-  } aside;
+  };
+  std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
+  const auto load_code = [&] {
+    kernels = codegen::compile(groups);
+    recipe->text = to_string(program);  // here since it takes its time, too
+  };
+  // What the disk holds is loaded by two threads. A new program's steps are timed, with nothing else running.
   if (program.from_disk) {
-    aside.job = run_aside(compile);
+    // Deferred where no thread can be had. Its destructor waits.
+    std::future<void> aside = std::async(std::launch::async | std::launch::deferred, [&] {
+      at::get_num_threads();  // gives OpenMP on this thread what was set for all
+      load_code();
+      make_steps();
+    });
+    make_steps();
+    aside.get();
+  } else {
+    make_steps();
+    load_code();
   }
-  recipe->steps.resize(program.items.size());
-  for (size_t i = 0; i < program.items.size(); ++i) {
-    const Item& item = program.items[i];
-    recipe->step_bytes.push_back(traffic(program, item));
-    if (item.kind == Item::Kind::kLibrary) {
-      recipe->steps[i] = kernels::make_step(item.call, constant_reads(program, item.call));
-    } else if (item.kind == Item::Kind::kExtern) {
-      recipe->steps[i] = kernels::make_reference_step(*program.graph, program.graph->nodes[item.node]);
-    }
-  }
-  aside.job.valid() ? aside.job.get() : compile();
   size_t next = 0;
   for (std::unique_ptr<Step>& step : recipe->steps) {
     if (step == nullptr) {

@@ -88,7 +88,10 @@ bool lower_product(LoweringContext& c, const Product& p) {
     accumulate = self.buffer == out.buffer && self.offset == out.offset && self.dtype == out.dtype && self.sizes == out.sizes &&
                  self.strides == out.strides && self.dtype == dtype && self.buffer != c.window(p.first).buffer &&
                  self.buffer != c.window(p.first + 1).buffer && suits_product(builder.operand(c.node.writes[0]));
-    bias = accumulate ? Operand{} : builder.argument(i);
+    if (!accumulate) {
+      bias = builder.argument(i);
+      bias = kernels::dense(bias) ? bias : builder.dense(bias);
+    }
   }
   builder.call.reads.push_back(bias.buffer == ir::kNone ? bias : shaped(p.out, bias));
   const Operand out = accumulate ? builder.operand(c.node.writes[0]) : builder.destination(0, dtype, suits_product);

@@ -1,5 +1,7 @@
 #include "csrc/compiler/program_archive.h"
 
+#include <ATen/Parallel.h>
+
 #include "csrc/codegen/codegen.h"
 #include "csrc/codegen/loop_archive.h"
 #include "csrc/ir/text.h"
@@ -70,7 +72,8 @@ std::optional<std::string> program_key(const ir::Graph& graph) {
     scalar.value = {};
   }
   try {
-    return codegen::host_description() + '\n' + ir::to_string(structure);
+    // With other threads other kernels are chosen: steps of a program from disk find the choices there, too.
+    return codegen::host_description() + '\n' + std::to_string(at::get_num_threads()) + " threads\n" + ir::to_string(structure);
   } catch (const c10::NotImplementedError&) {
     return std::nullopt;
   }

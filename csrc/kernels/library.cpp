@@ -73,6 +73,20 @@ LibraryStep::LibraryStep(const LibraryCall& call) : name_(kernels::name(call.pri
   }
 }
 
+bool dense(const Operand& o) {
+  int64_t next = 1;
+  for (size_t d = o.sizes.size(); d-- > 0;) {
+    if (o.sizes[d] == 1 || o.strides[d] == 0) {
+      continue;
+    }
+    if (o.strides[d] != next) {
+      return false;
+    }
+    next *= o.sizes[d];
+  }
+  return true;
+}
+
 const char* name(Primitive primitive) {
   return row(primitive).name;
 }

@@ -21,6 +21,9 @@ struct Operand {
   ir::DimVector strides;
 };
 
+// Whether its values lie side by side in the order of its dims, those along a dim of stride 0 once.
+bool dense(const Operand& o);
+
 // Roles of reads / writes / ints / floats / scalars per primitive. Optional operands have buffer kNone.
 enum class Primitive : uint8_t {
   // out[B..., M, N] = alpha * a[B..., M, K] @ b[B..., K, N] (+ beta * bias, broadcastable to out) (+ beta * out's old bytes if accumulate)

@@ -155,8 +155,15 @@ bool matmul_can_fuse(const LibraryCall& call, const PostOp& post_op, const Opera
     return true;
   }
   const Operand& out = call.writes[0];
-  return broadcasts_to(operand, out) && operand.buffer != out.buffer &&
-         (operand.dtype == out.dtype || (operand.dtype == c10::ScalarType::Float && out.dtype != c10::ScalarType::Double));
+  if (!broadcasts_to(operand, out) || operand.buffer == out.buffer ||
+      (operand.dtype != out.dtype && (operand.dtype != c10::ScalarType::Float || out.dtype == c10::ScalarType::Double))) {
+    return false;
+  }
+  LibraryCall fused = call;
+  fused.post_ops.push_back(post_op);
+  fused.post_ops.back().operand = static_cast<uint32_t>(fused.reads.size());
+  fused.reads.push_back(operand);
+  return onednn_reads_extras(canonical(fused).problem);
 }
 
 std::unique_ptr<Step> make_matmul(const LibraryCall& call, const Constants& constants) {

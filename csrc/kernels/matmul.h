@@ -69,6 +69,10 @@ struct MatmulPointers {
   c10::SmallVector<const void*, 4> extras;  // one per tensor extra, in order
 };
 
+// Whether oneDNN has fast kernels for the tensors of the extras as they lie: those that move along all of out's dims and lie as out does, and those with
+// a value per column, or one value. It ignores the strides of the latter, so that they have to be dense.
+bool onednn_reads_extras(const MatmulProblem& p);
+
 class MatmulKernel {
  public:
   virtual ~MatmulKernel() = default;

@@ -6,7 +6,6 @@
 #include <future>
 
 #include "csrc/kernels/packed_weights.h"
-#include "csrc/kernels/prepare.h"
 #include "csrc/support/exit.h"
 
 namespace torch_hpu::kernels::onednn {
@@ -98,6 +97,18 @@ dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::S
   return {dims(sizes), data_type(dtype), dims(strides)};
 }
 
+dnnl::memory::desc product_desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, dnnl::memory::data_type dtype) {
+  dnnl::memory::dims s = dims(strides);
+  int64_t span = 1;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    if (sizes[d] == 1) {
+      s[d] = span;
+    }
+    span = std::max(span, sizes[d] * s[d]);
+  }
+  return {dims(sizes), dtype, s};
+}
+
 dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype) {
   return {dims(sizes), data_type(dtype), dnnl::memory::format_tag::any};
 }
@@ -112,6 +123,14 @@ void prepare_sgemm(bool wait) {
   if (wait) {
     ready->wait();
   }
+}
+
+bool uses_sgemm(std::string_view implementation) {
+  return implementation.starts_with("gemm:jit");
+}
+
+bool is_reference(std::string_view implementation) {
+  return implementation.starts_with("ref");
 }
 
 bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memory::desc* operand) {
@@ -223,7 +242,3 @@ void Reorder::run(const void* from, void* to) const {
 }
 
 }  // namespace torch_hpu::kernels::onednn
-
-void torch_hpu::kernels::prepare_convolutions() {
-  onednn::prepare_sgemm(/*wait=*/false);
-}

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "csrc/kernels/library.h"
@@ -22,11 +23,17 @@ bool has_dtype(c10::ScalarType t);
 
 // A descriptor by sizes and strides; strides of dims of size 1 are chosen so that the layout is recognised as plain or channels-last.
 dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype);
+// The same for matrix products, which look at the strides of dims of size 1: they get the one of a dense tensor.
+dnnl::memory::desc product_desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, dnnl::memory::data_type dtype);
 dnnl::memory::desc any(c10::IntArrayRef sizes, c10::ScalarType dtype);
 
 // oneDNN generates the kernels of its sgemm at the first call, all of them, which takes some 30 ms. This starts it on a thread of its own, once, so
 // that a convolution that is made of products finds them when it first runs. wait: until they are there.
 void prepare_sgemm(bool wait);
+
+// By impl_info_str(): whether a primitive is made of that sgemm, and whether it is plain loops, many times slower than anything else.
+bool uses_sgemm(std::string_view implementation);
+bool is_reference(std::string_view implementation);
 
 // Appends what oneDNN does itself. False: it cannot.
 bool append_post_op(dnnl::post_ops& ops, const PostOp& post_op, const dnnl::memory::desc* operand);

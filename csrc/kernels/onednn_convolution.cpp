@@ -13,8 +13,8 @@ using onednn::Convolution;
 using onednn::Method;
 using onednn::Plan;
 
-constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory};  // that are timed
-constexpr double kTimedFlops = 2e10;                                                       // beyond, oneDNN's own choice
+constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory, Method::kProduct};  // that are timed
+constexpr double kTimedFlops = 2e10;                                                                         // beyond, oneDNN's own choice
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   try {
@@ -207,7 +207,7 @@ bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const 
   if (!reads_tensor(post_op)) {
     return true;
   }
-  // Of the shape of out, or one value per channel.
+  // Of the shape of out, or one value per channel, side by side: oneDNN does not look at the strides of these.
   const Operand& out = call.writes[0];
   const size_t rank = out.sizes.size();
   if (operand.buffer == out.buffer || operand.dtype != out.dtype || operand.sizes.size() > rank) {
@@ -215,6 +215,9 @@ bool convolution_can_fuse(const LibraryCall& call, const PostOp& post_op, const 
   }
   if (operand.sizes == out.sizes) {
     return true;
+  }
+  if (!dense(operand)) {
+    return false;
   }
   const size_t missing = rank - operand.sizes.size();
   for (size_t d = missing; d < rank; ++d) {

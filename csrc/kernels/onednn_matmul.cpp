@@ -23,15 +23,7 @@ memory::desc side_desc(const MatmulProblem& p, const Side& side, int64_t rows, i
   }
   sizes.append({side.row == 0 ? 1 : rows, side.col == 0 ? 1 : cols});
   strides.append({side.row, side.col});
-  // Dims of size 1 get the stride of a dense tensor: oneDNN looks at it.
-  int64_t span = 1;
-  for (size_t d = sizes.size(); d-- > 0;) {
-    if (sizes[d] == 1) {
-      strides[d] = span;
-    }
-    span = std::max(span, sizes[d] * strides[d]);
-  }
-  return {memory::dims(sizes.begin(), sizes.end()), onednn::data_type(dtype), memory::dims(strides.begin(), strides.end())};
+  return onednn::product_desc(sizes, strides, onednn::data_type(dtype));
 }
 
 bool plain(const Side& side, int64_t rows, int64_t cols) {
@@ -44,10 +36,33 @@ bool is_row(const MatmulProblem& p, const MatmulProblem::Extra& e) {
          std::all_of(e.side.batch.begin(), e.side.batch.end(), [](int64_t s) { return s == 0; });
 }
 
+bool reads(const MatmulProblem& p, const MatmulProblem::Extra& e) {
+  const auto moves = [](int64_t size, int64_t stride) { return size != 1 && stride != 0; };
+  bool whole = true, as_out = true, dense = true, batches = false;
+  int64_t next = 1;
+  const auto look = [&](int64_t size, int64_t stride, int64_t stride_of_out) {
+    if (size != 1) {
+      whole = whole && stride != 0;
+      as_out = as_out && stride == stride_of_out;
+      dense = dense && (stride == 0 || stride == next);
+      next *= stride == 0 ? 1 : size;
+    }
+  };
+  look(p.n, e.side.col, p.out.col);
+  look(p.m, e.side.row, p.out.row);
+  for (size_t d = p.batch.size(); d-- > 0;) {
+    look(p.batch[d], e.side.batch[d], p.out.batch[d]);
+    batches = batches || moves(p.batch[d], e.side.batch[d]);
+  }
+  return whole ? as_out : dense && !moves(p.m, e.side.row) && (!batches || moves(p.n, e.side.col));
+}
+
 class OnednnMatmul final : public MatmulKernel {
  public:
-  OnednnMatmul(const MatmulProblem& p, bool pack_b)
-      : p_(p), relu_(take_relu(p_)), b_(side_desc(p, p.b, p.k, p.n, p.dtype)), plain_(build(b_)) {
+  OnednnMatmul(const MatmulProblem& p, bool pack_b) : p_(p), relu_(take_relu(p_)), b_(side_desc(p, p.b, p.k, p.n, p.dtype)) {
+    const Description description = describe(b_);
+    implementation_ = description.pd.impl_info_str();
+    plain_ = build(description);
     if (pack_b) {
       const memory::desc any(b_.get_dims(), onednn::data_type(p.dtype), memory::format_tag::any);
       const memory::desc best = describe(any).pd.weights_desc();
@@ -60,7 +75,7 @@ class OnednnMatmul final : public MatmulKernel {
   void run(const MatmulPointers& pointers) const override {
     const bool packed = pointers.packed_b != nullptr;
     if (packed) {
-      std::call_once(once_, [&] { packed_ = build(packed_b_); });
+      std::call_once(once_, [&] { packed_ = build(describe(packed_b_)); });
     }
     c10::SmallVector<const void*, 8> addresses{pointers.a, packed ? pointers.packed_b : pointers.b, pointers.out};
     addresses.append(pointers.extras.begin(), pointers.extras.end());
@@ -68,6 +83,10 @@ class OnednnMatmul final : public MatmulKernel {
     if (relu_) {
       relu(static_cast<float*>(pointers.out));
     }
+  }
+
+  const std::string& implementation() const {
+    return implementation_;
   }
 
   const char* name() const override {
@@ -138,14 +157,14 @@ class OnednnMatmul final : public MatmulKernel {
     return {std::move(pd), std::move(arguments)};
   }
 
-  std::unique_ptr<onednn::Primitive> build(const memory::desc& b) const {
-    const Description d = describe(b);
+  static std::unique_ptr<onednn::Primitive> build(const Description& d) {
     return std::make_unique<onednn::Primitive>(dnnl::matmul(d.pd), d.arguments, d.pd.scratchpad_desc());
   }
 
   MatmulProblem p_;
   bool relu_;
   memory::desc b_;
+  std::string implementation_;  // of plain_
   std::unique_ptr<onednn::Primitive> plain_;
   memory::desc packed_b_;        // zero: nothing better than b as it lies
   mutable std::once_flag once_;  // the packed primitive is made when the first packed copy is there
@@ -154,8 +173,12 @@ class OnednnMatmul final : public MatmulKernel {
 
 }  // namespace
 
+bool onednn_reads_extras(const MatmulProblem& p) {
+  return std::all_of(p.extras.begin(), p.extras.end(), [&](const MatmulProblem::Extra& e) { return !e.tensor || reads(p, e); });
+}
+
 std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& p, bool pack_b) {
-  if (!onednn::has_dtype(p.dtype) || !plain(p.a, p.m, p.k) || !plain(p.b, p.k, p.n) || p.batch.size() > 4) {
+  if (!onednn::has_dtype(p.dtype) || !plain(p.a, p.m, p.k) || !plain(p.b, p.k, p.n) || p.batch.size() > 4 || !onednn_reads_extras(p)) {
     return nullptr;
   }
   for (const MatmulProblem::Extra& e : p.extras) {
@@ -164,7 +187,13 @@ std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& p, bool pa
     }
   }
   try {
-    return std::make_unique<OnednnMatmul>(p, pack_b);
+    auto kernel = std::make_unique<OnednnMatmul>(p, pack_b);
+    if (onednn::is_reference(kernel->implementation())) {
+      return nullptr;
+    }
+    // Generating the kernels of oneDNN's sgemm takes some 30 ms of a process; the one of the BLAS is there. But batches it does one by one.
+    const bool left_to_blas = onednn::uses_sgemm(kernel->implementation()) && p.batch.empty() && make_blas_matmul(p) != nullptr;
+    return left_to_blas ? nullptr : std::move(kernel);
   } catch (const dnnl::error&) {
     return nullptr;  // no implementation on this machine
   }

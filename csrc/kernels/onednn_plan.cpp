@@ -77,6 +77,57 @@ memory::desc dense(const memory::desc& bias) {
   return bias.is_zero() ? bias : memory::desc(bias.get_dims(), bias.get_data_type(), memory::dims{1});
 }
 
+// [N, C, ...] as [N, C, points]; nothing when the points are not equally far apart.
+std::optional<memory::desc> flat(const memory::desc& d) {
+  const memory::dims sizes = d.get_dims(), strides = d.get_strides();
+  int64_t points = 1, apart = 1;
+  for (size_t i = sizes.size(); i-- > 2;) {
+    if (sizes[i] == 1) {
+      continue;
+    }
+    if (points == 1) {
+      apart = strides[i];
+    } else if (strides[i] != points * apart) {
+      return std::nullopt;
+    }
+    points *= sizes[i];
+  }
+  return product_desc({sizes[0], sizes[1], points}, {strides[0], strides[1], apart}, d.get_data_type());
+}
+
+// A convolution of one point as a product: dst[n] = weights src[n] + bias, and what the post-ops read.
+struct Product {
+  memory::desc src, weights, dst, bias;
+  std::vector<memory::desc> operands;
+};
+
+// Nothing when it is none.
+std::optional<Product> product_of(const Convolution& c) {
+  const memory::dims w = c.weights.desc.get_dims(), ones(w.size() - 2, 1), none(w.size() - 2, 0);
+  if (c.direction != Direction::kConvolution || c.transposed || c.dst.desc.get_ndims() != static_cast<int>(w.size()) ||
+      !std::equal(ones.begin(), ones.end(), w.begin() + 2) || c.strides != ones || c.padding_l != none || c.padding_r != none ||
+      c.bias.desc != dense(c.bias.desc)) {
+    return std::nullopt;
+  }
+  const auto src = flat(c.src.desc), dst = flat(c.dst.desc);
+  if (!src || !dst) {
+    return std::nullopt;
+  }
+  const memory::dims strides = c.weights.desc.get_strides();
+  Product p{*src, product_desc({1, w[0], w[1]}, {0, strides[0], strides[1]}, c.weights.desc.get_data_type()), *dst, {}, {}};
+  if (!c.bias.desc.is_zero()) {
+    p.bias = product_desc({1, w[0], 1}, {0, 1, 0}, c.bias.desc.get_data_type());
+  }
+  for (const memory::desc& d : c.operands) {
+    const auto operand = flat(d);
+    if (!operand) {
+      return std::nullopt;
+    }
+    p.operands.push_back(*operand);
+  }
+  return p;
+}
+
 bool is_float(const memory::desc& d) {
   return d.is_zero() || d.get_data_type() == memory::data_type::f32;
 }
@@ -191,12 +242,48 @@ void Plan::plan_winograd(const Convolution& c) {
   packed_bytes_ = winograd_->packed_floats() * sizeof(float);
   add_port(c.src, channels_last_of(c.src.desc), false);
   add_port(c.weights, c.weights.desc, false);
-  ports_.back().workspace = workspace_bytes_;
-  workspace_bytes_ += packed_bytes_;
   add_port(c.dst, channels_last_of(c.dst.desc), true);
   add_bias(c.bias);
   for (const memory::desc& d : c.operands) {
     add_port({DNNL_ARG_SRC_1, d}, channels_last_of(d), false);
+  }
+}
+
+void Plan::plan_product(const Convolution& c) {
+  const auto p = product_of(c);
+  if (!p) {
+    throw dnnl::error(dnnl_unimplemented, "no product of matrices");
+  }
+  std::vector<Primitive::Argument> extras;
+  dnnl::post_ops ops;
+  const auto next_extra = [&](const memory::desc& d) { extras.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1, d}); };
+  if (!p->bias.is_zero()) {
+    next_extra(p->bias);
+    ops.append_binary(dnnl::algorithm::binary_add, p->bias);
+  }
+  size_t operand = 0;
+  for (const PostOp& post_op : c.post_ops) {
+    const memory::desc* d = reads_tensor(post_op) ? &p->operands[operand++] : nullptr;
+    if (d != nullptr) {
+      next_extra(*d);
+    }
+    TORCH_INTERNAL_ASSERT(append_post_op(ops, post_op, d));
+  }
+  const dnnl::matmul::primitive_desc pd(engine(), p->weights, p->src, p->dst, attributes(ops));
+  note_implementation(pd.impl_info_str());
+  add_port({DNNL_ARG_WEIGHTS, p->src}, p->src, false);
+  add_port({DNNL_ARG_SRC, p->weights}, p->weights, false);
+  add_port({DNNL_ARG_DST, p->dst}, p->dst, true);
+  for (const Primitive::Argument& extra : extras) {
+    add_port(extra, extra.desc, false);
+  }
+  primitive_ = std::make_unique<Primitive>(dnnl::matmul(pd), arguments_, pd.scratchpad_desc());
+}
+
+void Plan::note_implementation(std::string_view name) {
+  reference_ = is_reference(name);
+  if (uses_sgemm(name)) {
+    prepare_sgemm(/*wait=*/false);
   }
 }
 
@@ -210,6 +297,10 @@ void Plan::add_bias(const Primitive::Argument& bias) {
 Plan::Plan(const Convolution& c, Method method) {
   if (method == Method::kWinograd) {
     plan_winograd(c);
+    return;
+  }
+  if (method == Method::kProduct) {
+    plan_product(c);
     return;
   }
   const memory::desc bias = dense(c.bias.desc), src = inside(c.src.desc, method), dst = inside(c.dst.desc, method),
@@ -243,11 +334,7 @@ Plan::Plan(const Convolution& c, Method method) {
       add_port({operand_ids[i], c.operands[i]}, wanted, false);
     }
     primitive_ = std::make_unique<Primitive>(primitive, arguments_, pd.scratchpad_desc());
-    const std::string_view implementation = pd.impl_info_str();
-    reference_ = implementation.substr(0, 3) == "ref";
-    if (implementation.find("gemm:jit") != implementation.npos && implementation.substr(0, 2) != "br") {
-      prepare_sgemm(/*wait=*/false);
-    }
+    note_implementation(pd.impl_info_str());
   };
   const auto training = dnnl::prop_kind::forward_training;
   const auto [st, di, pl, pr] = std::tie(c.strides, c.dilates, c.padding_l, c.padding_r);
@@ -303,11 +390,8 @@ void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights)
   std::byte* moved = workspace_bytes_ > 0 ? workspace(Workspace::kReorder, workspace_bytes_) : nullptr;
   for (size_t i = 0; i < ports_.size(); ++i) {
     std::byte* const to = moved + ports_[i].workspace;
-    if (i == 1 && packed_bytes_ > 0) {
-      if (packed_weights == nullptr) {
-        pack(addresses[i], to);
-      }
-      inside[i] = packed_weights == nullptr ? to : packed_weights;
+    if (i == 1 && packed_weights != nullptr) {
+      inside[i] = packed_weights;
     } else if (ports_[i].reorder != nullptr) {
       if (!written_[i]) {
         ports_[i].reorder->run(addresses[i], to);
@@ -316,7 +400,7 @@ void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights)
     }
   }
   if (winograd_ != nullptr) {
-    run_winograd(inside);
+    run_winograd(inside, packed_weights != nullptr);
   } else {
     primitive_->run(inside);
   }
@@ -327,13 +411,13 @@ void Plan::run(c10::ArrayRef<const void*> addresses, const void* packed_weights)
   }
 }
 
-void Plan::run_winograd(c10::ArrayRef<const void*> inside) const {
+void Plan::run_winograd(c10::ArrayRef<const void*> inside, bool packed) const {
   c10::SmallVector<const float*, 8> floats;
   for (const void* p : inside) {
     floats.push_back(static_cast<const float*>(p));
   }
   const size_t bias = has_bias_ ? 1 : 0;
-  winograd_->run(floats[0], floats[1], const_cast<float*>(floats[2]), has_bias_ ? floats[3] : nullptr,
+  winograd_->run(floats[0], {floats[1], packed}, const_cast<float*>(floats[2]), has_bias_ ? floats[3] : nullptr,
                  c10::ArrayRef<const float*>(floats).slice(3 + bias));
 }
 

@@ -25,8 +25,9 @@ Convolution describe_convolution(const LibraryCall& call);
 
 dnnl::memory::desc channels_last_of(const dnnl::memory::desc& d);
 
-// How the activations lie inside the primitive; the weights lie as the primitive likes. kWinograd: not oneDNN's primitive, but ours, channels-last.
-enum class Method : uint8_t { kAsInMemory, kChannelsLast, kAny, kWinograd };
+// How the activations lie inside the primitive; the weights lie as the primitive likes. kProduct: a kernel of one point as a matrix product of the
+// weights with each image, all as in memory. kWinograd: not oneDNN's primitive, but ours, channels-last.
+enum class Method : uint8_t { kAsInMemory, kChannelsLast, kAny, kProduct, kWinograd };
 
 // Whether kWinograd exists for the convolution and is faster than the others.
 bool winograd_pays(const Convolution& c);
@@ -57,8 +58,10 @@ class Plan {
   };
   void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
   void add_bias(const Primitive::Argument& bias);
+  void note_implementation(std::string_view name);
+  void plan_product(const Convolution& c);
   void plan_winograd(const Convolution& c);
-  void run_winograd(c10::ArrayRef<const void*> inside) const;
+  void run_winograd(c10::ArrayRef<const void*> inside, bool packed) const;
 
   std::vector<Primitive::Argument> arguments_;
   std::vector<Port> ports_;

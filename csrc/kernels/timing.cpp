@@ -75,6 +75,8 @@ size_t Choices::get(const std::string& key, const std::function<size_t()>& time)
     Reader r(*kept);
     r(choice);
   } else {
+    static std::mutex quiet;
+    const std::lock_guard<std::mutex> alone(quiet);
     wait_for_jobs();
     choice = time();
     Writer w;

@@ -186,17 +186,26 @@ size_t Winograd::packed_floats() const {
   return static_cast<size_t>(panel_columns(problem_.out_channels) * problem_.in_channels * 9);
 }
 
+// The panel of output channels from k0 on: [in_channels, 9, panel].
+void Winograd::pack_panel(const float* weights, int64_t k0, float* packed) const {
+  const int64_t columns = std::min(panel_width(), problem_.out_channels - k0);
+  pack_transposed(weights + k0 * problem_.weight_row, c10::ScalarType::Float, columns, problem_.in_channels * 9, problem_.weight_row,
+                  packed);
+}
+
 void Winograd::pack(const float* weights, float* packed) const {
-  const int64_t panel = panel_width(), depth = problem_.in_channels * 9;
+  const int64_t panel = panel_width();
   at::parallel_for(0, panel_columns(problem_.out_channels) / panel, 1, [&](int64_t begin, int64_t end) {
-    const int64_t k0 = begin * panel, k1 = std::min(end * panel, problem_.out_channels);
-    pack_transposed(weights + k0 * problem_.weight_row, c10::ScalarType::Float, k1 - k0, depth, problem_.weight_row, packed + k0 * depth);
+    for (int64_t k0 = begin * panel; k0 < end * panel; k0 += panel) {
+      pack_panel(weights, k0, packed + k0 * problem_.in_channels * 9);
+    }
   });
 }
 
 // One run: its addresses.
 struct Winograd::Run {
-  const float *src, *packed;
+  const float* src;
+  Weights weights;
   float* dst;
   const float* bias;
   c10::ArrayRef<const float*> operands;
@@ -229,12 +238,19 @@ void Winograd::transform_inputs(const Run& run, const Block& block) const {
 void Winograd::multiply(const Run& run, const Block& block, int64_t k0) const {
   const Problem& p = problem_;
   const int64_t panel = panel_width(), columns = std::min(panel, p.out_channels - k0), step = block.count * panel + kApart;
-  float* weights = workspace_floats(Workspace::kPanel, kIn * kDepth * panel + kPoints * step);
+  const int64_t panel_floats = p.in_channels * 9 * panel;
+  float* weights = workspace_floats(Workspace::kPanel, kIn * kDepth * panel + kPoints * step + (run.weights.packed ? 0 : panel_floats));
   float* products = weights + kIn * kDepth * panel;
+  const float* packed = run.weights.data + k0 * p.in_channels * 9;
+  if (!run.weights.packed) {
+    float* to = products + kPoints * step;
+    pack_panel(run.weights.data, k0, to);
+    packed = to;
+  }
   for (int64_t i = 0; i < kIn; ++i) {
     for (int64_t c = 0; c < p.in_channels; c += kDepth) {
       const int64_t depth = std::min(kDepth, p.in_channels - c);
-      weight_row(run.packed + (k0 * p.in_channels + c * panel) * 9, depth, panel, columns, i, weights);
+      weight_row(packed + c * panel * 9, depth, panel, columns, i, weights);
       for (int64_t j = 0; j < kIn; ++j) {
         const int64_t point = i * kIn + j;
         tile_by_panels({block.count, columns, depth, block.inputs + point * block.step + c, p.in_channels, 1, weights + j * depth * panel,
@@ -258,8 +274,8 @@ void Winograd::multiply(const Run& run, const Block& block, int64_t k0) const {
   }
 }
 
-void Winograd::run(const float* src, const float* packed, float* dst, const float* bias, c10::ArrayRef<const float*> operands) const {
-  const Run run{src, packed, dst, bias, operands};
+void Winograd::run(const float* src, Weights weights, float* dst, const float* bias, c10::ArrayRef<const float*> operands) const {
+  const Run run{src, weights, dst, bias, operands};
   const int64_t all = problem_.images * down_ * across_, panel = panel_width(), panels = panel_columns(problem_.out_channels) / panel;
   const int64_t threads = at::get_num_threads(),
                 most = std::clamp<int64_t>(kBlockFloats / (kPoints * problem_.in_channels), kFewest, kTiles);

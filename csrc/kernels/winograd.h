@@ -30,16 +30,22 @@ class Winograd {
 
   explicit Winograd(Problem problem);
 
-  // Floats of the weights in the order that run() wants, and the copying.
+  // Floats of the weights in the order that run() likes, and the copying.
   size_t packed_floats() const;
   void pack(const float* weights, float* packed) const;
 
+  struct Weights {
+    const float* data;
+    bool packed;  // by pack()
+  };
+
   // src, dst and tensors of post-ops lie channels-last, densely. bias: one per output channel, or null.
-  void run(const float* src, const float* packed, float* dst, const float* bias, c10::ArrayRef<const float*> operands) const;
+  void run(const float* src, Weights weights, float* dst, const float* bias, c10::ArrayRef<const float*> operands) const;
 
  private:
   struct Run;
   struct Block;
+  void pack_panel(const float* weights, int64_t k0, float* packed) const;
   void transform_inputs(const Run& run, const Block& block) const;
   void multiply(const Run& run, const Block& block, int64_t k0) const;
 

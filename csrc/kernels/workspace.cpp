@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include <array>
+#include <bit>
 #include <cstdlib>
 
 namespace torch_hpu::kernels {
@@ -27,8 +28,10 @@ std::byte* workspace(Workspace slot, size_t nbytes) {
   if (b.nbytes < nbytes) {
     b.data.reset();
     b.nbytes = 0;  // should there be no memory
-    b.data = aligned_bytes(nbytes);
-    b.nbytes = nbytes;
+    // Memory that is new costs a page fault for each of its pages; what is not touched costs nothing.
+    const size_t grown = std::bit_ceil(nbytes);
+    b.data = aligned_bytes(grown);
+    b.nbytes = grown;
   }
   return b.data.get();
 }

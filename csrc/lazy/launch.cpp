@@ -141,9 +141,9 @@ runtime::TierPolicy tier_policy() {
                               : runtime::TierPolicy::kAuto;
 }
 
-void prepare(bool convolutions) {
+void prepare() {
   if (tier_policy() != runtime::TierPolicy::kGeneric) {
-    compiler::prepare(convolutions);
+    compiler::prepare();
   }
 }
 

@@ -15,8 +15,8 @@ void launch(const Lock& lock, std::unique_ptr<Trace> trace, runtime::TierPolicy 
 // TORCH_HPU_TIER as a policy.
 runtime::TierPolicy tier_policy();
 
-// The device is going to be used: starts what compilations need once. convolutions: there will be some.
-void prepare(bool convolutions);
+// The device is going to be used: starts what compilations need once.
+void prepare();
 
 // The recipe for a closed trace (finish_key() and set_observability() were called).
 std::shared_ptr<const Recipe> recipe_of(const Trace& trace, runtime::TierPolicy policy);

@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-import torch_hpu
-
 
 class BasicBlock(nn.Module):
     def __init__(self, channels: int) -> None:
@@ -114,6 +112,41 @@ def test_nan_passes_through_fused_activations() -> None:
         torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
+OPERANDS_THAT_LIE_APART = {
+    "columns": lambda y, t: y * t[:2, :8].reshape(-1)[::2],
+    "column of many": lambda y, t: y * t[:6, 3:4] + 1,
+    "rows of more": lambda y, t: torch.relu(y + t[:6, 2:10]),
+    "transposed": lambda y, t: y + t[:8, :6].t(),
+}
+
+
+@pytest.mark.parametrize("tail", OPERANDS_THAT_LIE_APART.values(), ids=OPERANDS_THAT_LIE_APART.keys())
+@pytest.mark.parametrize("batches", [(), (3,)], ids=["matrix", "batch"])
+def test_products_with_operands_that_lie_apart(tail, batches) -> None:
+    a, b, t = torch.randn(*batches, 6, 5), torch.randn(*batches, 5, 8), torch.randn(12, 12)
+    torch.testing.assert_close(tail(a.to("hpu") @ b.to("hpu"), t.to("hpu")).cpu(), tail(a @ b, t), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [lambda t: t[0, :8], lambda t: t[:8, 0], lambda t: t[:6, :1], lambda t: t[:8, :6].t()])
+def test_products_with_biases_that_lie_apart(bias) -> None:
+    a, b, t = torch.randn(6, 5), torch.randn(5, 8), torch.randn(12, 12)
+    found = torch.addmm(bias(t.to("hpu")), a.to("hpu"), b.to("hpu")).cpu()
+    torch.testing.assert_close(found, torch.addmm(bias(t), a, b), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_convolutions_with_operands_that_lie_apart(kernel: int, channels: int) -> None:
+    x, w, t = torch.randn(2, 32, 9, 7), torch.randn(channels, 32, kernel, kernel), torch.randn(16, 3)
+
+    def tail(x: torch.Tensor, w: torch.Tensor, t: torch.Tensor) -> list[torch.Tensor]:
+        y, scales = nn.functional.conv2d(x, w), (t[:channels, 0], t[: 2 * channels : 2, 1])
+        return [nn.functional.conv2d(x, w, scale) for scale in scales] + [y * scale.view(-1, 1, 1) for scale in scales]
+
+    for found, expected in zip(tail(*(v.to("hpu") for v in (x, w, t))), tail(x, w, t), strict=True):
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_training_keeps_what_the_backward_pass_reads(counters) -> None:
     net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 30), nn.GELU(), nn.Linear(30, 5), nn.Sigmoid())
     device, x = copy.deepcopy(net).to("hpu"), torch.randn(12, 20)
@@ -121,9 +154,6 @@ def test_training_keeps_what_the_backward_pass_reads(counters) -> None:
         module(data).square().sum().backward()
     for p, q in zip(net.parameters(), device.parameters(), strict=True):
         torch.testing.assert_close(q.grad.cpu(), p.grad, rtol=1e-4, atol=1e-5)
-
-
-__all__ = ["torch_hpu"]
 
 
 def test_bert_layer(counters) -> None:

@@ -1,3 +1,4 @@
+#include "csrc/kernels/onednn_plan.h"
 #include "csrc/kernels/packed_weights.h"
 #include "test/cpp/kernels/call_builder.h"
 
@@ -114,6 +115,64 @@ TEST(Convolution, PostOps) {
     CallBuilder(Primitive::kConvolution).read(x).read(w).read(bias).write(out).ints(ints_of(c)).post_op(kind).run();
     expect_close(out, value, 1e-4);
   }
+}
+
+// What the timing chooses differs between machines; here the plan is asked for.
+std::unique_ptr<kernels::onednn::Plan> product_of(const CallBuilder& builder) {
+  return std::make_unique<kernels::onednn::Plan>(kernels::onednn::describe_convolution(builder.call()), kernels::onednn::Method::kProduct);
+}
+
+TEST(Convolution, OnePointAsAProduct) {
+  const Case cases[] = {{"images", {3, 20, 9, 7}, {12, 20, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}},
+                        {"one output channel", {2, 20, 9, 7}, {1, 20, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}},
+                        {"one input channel", {2, 1, 9, 7}, {12, 1, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}},
+                        {"one channel", {1, 1, 9, 7}, {1, 1, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}},
+                        {"one point", {2, 16, 1, 1}, {8, 16, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}},
+                        {"1d", {2, 6, 11}, {5, 6, 1}, {1}, {0}, {1}, {0}},
+                        {"3d", {2, 6, 3, 4, 5}, {5, 6, 1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, {0, 0, 0}}};
+  for (const Case& c : cases) {
+    for (auto dtype : {at::kFloat, at::kBFloat16}) {
+      if (!kernels::onednn::has_dtype(dtype)) {
+        continue;  // not on this machine
+      }
+      for (const bool last : {false, true}) {
+        // Plain, or channels-last for any number of dims.
+        const auto laid = [last](const at::Tensor& t) { return last ? t.movedim(1, -1).contiguous().movedim(-1, 1) : t.contiguous(); };
+        const at::Tensor x = laid(at::randn(c.x).to(dtype)), w = (at::randn(c.w) * 0.3).to(dtype), bias = at::randn({c.w[0]}).to(dtype);
+        at::Tensor expected = reference(c, x, w, bias);
+        std::vector<int64_t> per_channel(static_cast<size_t>(x.dim()) - 1, 1);
+        per_channel[0] = c.w[0];
+        const at::Tensor scale = at::randn(per_channel).to(dtype), other = laid(at::randn(expected.sizes()).to(dtype));
+        const at::Tensor out = laid(at::empty(expected.sizes(), dtype));
+        CallBuilder builder(Primitive::kConvolution);
+        builder.read(x).read(w).read(bias).write(out).ints(ints_of(c));
+        product_of(builder)->run({x.data_ptr(), w.data_ptr(), out.data_ptr(), bias.data_ptr()}, nullptr);
+        expect_close(out, expected, tolerance_of(dtype) * 4, c.what);
+        builder.post_op(PostOp::Kind::kMul, scale).post_op(PostOp::Kind::kSilu).post_op(PostOp::Kind::kAdd, other);
+        product_of(builder)->run({x.data_ptr(), w.data_ptr(), out.data_ptr(), bias.data_ptr(), scale.data_ptr(), other.data_ptr()},
+                                 nullptr);
+        expect_close(out, at::silu(expected * scale.to(at::kDouble)) + other.to(at::kDouble), tolerance_of(dtype) * 8, c.what);
+      }
+    }
+  }
+}
+
+TEST(Convolution, NoProduct) {
+  const auto refuses = [](const Case& c, const at::Tensor& x, const at::Tensor& bias = {}) {
+    CallBuilder builder(Primitive::kConvolution);
+    builder.read(x).read(at::randn(c.w)).read(bias).write(at::empty(reference(c, x, at::randn(c.w), bias).sizes())).ints(ints_of(c));
+    EXPECT_THROW(product_of(builder), dnnl::error) << c.what;
+  };
+  const at::Tensor x = at::randn({1, 8, 6, 6});
+  const Case plain{"plain", {}, {8, 8, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}};
+  refuses({"3x3", {}, {8, 8, 3, 3}, {1, 1}, {0, 0}, {1, 1}, {0, 0}}, x);
+  refuses({"stride", {}, {8, 8, 1, 1}, {2, 1}, {0, 0}, {1, 1}, {0, 0}}, x);
+  refuses({"padding", {}, {8, 8, 1, 1}, {1, 1}, {0, 1}, {1, 1}, {0, 0}}, x);
+  refuses({"groups", {}, {8, 4, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}, false, 2}, x);
+  refuses({"transposed", {}, {8, 8, 1, 1}, {1, 1}, {0, 0}, {1, 1}, {0, 0}, true}, x);
+  refuses(plain, at::randn({1, 8, 6, 8}).slice(3, 0, 6));                   // points that are not equally far apart
+  refuses(plain, x, at::randn({1}).expand({8}));                            // a bias that is not dense
+  refuses(plain, x, at::randn({16}).slice(0, 0, at::nullopt, /*step=*/2));  // nor is this
 }
 
 TEST(Convolution, PackedWeightsFollowTheVersion) {

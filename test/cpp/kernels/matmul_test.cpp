@@ -85,7 +85,7 @@ TEST(Matmul, PostOps) {
   for (auto dtype : dtypes()) {
     for (int64_t m : {1, 40}) {
       const at::Tensor a = random({2, m, 48}, dtype), b = random({48, 72}, dtype) * 0.2, bias = random({72}, dtype);
-      const at::Tensor other = random({2, m, 72}, dtype), column = random({m, 1}, dtype);
+      const at::Tensor other = random({2, m, 72}, dtype), scale = random({72}, dtype);
       const at::Tensor product = at::matmul(a.to(at::kDouble), b.to(at::kDouble)) + bias.to(at::kDouble);
       const std::pair<PostOp::Kind, at::Tensor> cases[] = {{PostOp::Kind::kRelu, product.relu()},
                                                            {PostOp::Kind::kGeluErf, at::gelu(product)},
@@ -102,13 +102,46 @@ TEST(Matmul, PostOps) {
             .read(bias)
             .write(out)
             .post_op(kind, 0.25)
-            .post_op(PostOp::Kind::kMul, column)
+            .post_op(PostOp::Kind::kMul, scale)
             .post_op(PostOp::Kind::kAdd, other)
             .run();
-        expect_close(out, expected * column.to(at::kDouble) + other.to(at::kDouble), tolerance_of(dtype) * 4,
+        expect_close(out, expected * scale.to(at::kDouble) + other.to(at::kDouble), tolerance_of(dtype) * 4,
                      kernels::to_string(builder.call()));
       }
     }
+  }
+}
+
+TEST(Matmul, TensorsOfPostOps) {
+  const at::Tensor out = at::empty({2, 6, 8});
+  CallBuilder builder(Primitive::kMatmul);
+  builder.read(random({2, 6, 5})).read(random({2, 5, 8})).read({}).write(out);
+  const auto fuses = [&](const at::Tensor& t) {
+    const kernels::Operand o{
+        99, t.scalar_type(), 0, ir::kNone, {t.sizes().begin(), t.sizes().end()}, {t.strides().begin(), t.strides().end()}};
+    PostOp post_op;
+    post_op.kind = PostOp::Kind::kMul;
+    return kernels::can_fuse(builder.call(), post_op, o);
+  };
+  EXPECT_TRUE(fuses(random({8})));
+  EXPECT_TRUE(fuses(random({1})));
+  EXPECT_TRUE(fuses(random({2, 1, 8})));
+  EXPECT_TRUE(fuses(random({2, 6, 8})));
+  EXPECT_FALSE(fuses(random({6, 1})));
+  EXPECT_FALSE(fuses(random({2, 1, 1})));
+  EXPECT_FALSE(fuses(random({6, 8})));
+  EXPECT_FALSE(fuses(random({16}).slice(0, 0, 16, 2)));
+  EXPECT_FALSE(fuses(random({6, 3}).slice(1, 0, 1)));
+  EXPECT_FALSE(fuses(random({6, 9}).slice(1, 0, 8)));
+  EXPECT_FALSE(fuses(random({2, 3, 8}).slice(1, 0, 1)));
+  EXPECT_FALSE(fuses(random({2, 8, 6}).transpose(1, 2)));
+  EXPECT_FALSE(fuses(random({7})));
+  for (auto dtype : dtypes()) {
+    check(random({33, 20}, dtype), random({20, 48}, dtype), random({96}, dtype).slice(0, 0, 96, 2), at::empty({33, 48}, dtype),
+          "strided bias");
+    check(random({33, 20}, dtype), random({20, 48}, dtype), random({33, 3}, dtype).slice(1, 0, 1), at::empty({33, 48}, dtype),
+          "column of many");
+    check(random({33, 20}, dtype), random({20, 48}, dtype), random({48, 33}, dtype).t(), at::empty({33, 48}, dtype), "transposed bias");
   }
 }
 
