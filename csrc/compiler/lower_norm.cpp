@@ -204,7 +204,7 @@ DimVector per_channel(size_t rank, int64_t stride) {
 }
 
 // (input, weight?, bias?, running_mean?, running_var?, training, momentum, eps). The running statistics, when given, are written in
-// training: the node is mutating, its writes are those windows and then the three returns.
+// training: then the node is mutating, its writes are those windows and then the three returns.
 bool lower_batch_norm(LoweringContext& c) {
   if (!loopable(c)) {
     return false;
@@ -212,10 +212,10 @@ bool lower_batch_norm(LoweringContext& c) {
   const ir::Window& in = c.window(0);
   const bool training = c.node.args[5].value.toBool();
   const bool has_running = c.node.args[3].kind == ir::Arg::Kind::kWindow && c.node.args[4].kind == ir::Arg::Kind::kWindow;
-  if ((!training && !has_running) || c.node.writes.size() != (has_running ? 5u : 3u)) {
+  const size_t first = training && has_running ? 2 : 0;  // the returns among the writes
+  if ((!training && !has_running) || c.node.writes.size() != first + 3) {
     return false;
   }
-  const size_t first = has_running ? 2 : 0;  // the returns among the writes
   const DimVector sizes = channels_first(in.sizes);
   const size_t rank = sizes.size();
   const ScalarType dtype = compute_dtype(in.dtype);

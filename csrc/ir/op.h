@@ -46,7 +46,8 @@ struct OpInfo {
   bool random = false;                 // draws from the device generator: the node carries seed and offset
   const OpInfo* functional = nullptr;  // of in-place and out= overloads: the overload that computes the same value
   std::optional<c10::OperatorHandle> out_variant;  // of functional overloads: the one that writes given tensors
-  c10::SmallVector<uint32_t, 2> mutated;           // arguments that the schema writes
+  c10::SmallVector<uint32_t, 2> mutated;           // arguments that the op writes
+  std::optional<uint32_t> mutates_if;              // a bool argument: without it nothing is written
   bool is_view = false;                            // some return aliases an argument that is not written
   bool ignores_self = false;  // argument 0 gives shape and dtype only, its bytes are not read (fill, zero, copy, uniform ...)
   uint64_t unit = 0;          // bit i: a 1 in argument i is structure (it multiplies nothing), other numbers are run-time arguments

@@ -28,14 +28,9 @@ const std::unordered_set<std::string_view>& ignoring_self() {
   return names;
 }
 
-// Arguments that an op writes although its schema hides it: the running statistics of batch norm in training.
-const std::unordered_map<std::string_view, std::vector<uint32_t>>& hidden_writes() {
-  static const std::unordered_map<std::string_view, std::vector<uint32_t>> rows{
-      {"aten::native_batch_norm", {3, 4}},
-      {"aten::cudnn_batch_norm", {3, 4}},
-      {"aten::miopen_batch_norm", {3, 4}},
-  };
-  return rows;
+// Ops that write the running statistics of batch norm in training, although their schemas hide it.
+bool writes_statistics(std::string_view name) {
+  return name == "aten::native_batch_norm" || name == "aten::cudnn_batch_norm" || name == "aten::miopen_batch_norm";
 }
 
 struct Registry {
@@ -198,8 +193,9 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
       info->mutated.push_back(i);
     }
   }
-  if (auto it = hidden_writes().find(name); it != hidden_writes().end()) {
-    info->mutated.append(it->second.begin(), it->second.end());
+  if (writes_statistics(name)) {
+    info->mutated = {3, 4};
+    info->mutates_if = 5;  // training
   }
   info->is_view = std::any_of(schema.returns().begin(), schema.returns().end(),
                               [](const c10::Argument& a) { return a.alias_info() != nullptr && !a.alias_info()->isWrite(); });

@@ -18,6 +18,10 @@ POOL = 1 << 20  # numbers that operands are taken from
 MOST = 1 << 17  # elements of a result
 
 
+class TooLargeError(Exception):
+    """An operand would take too much of the pool."""
+
+
 class Program:
     """The same choices for the same seed, on any device and in any dtype."""
 
@@ -29,7 +33,9 @@ class Program:
 
     def operand(self, *shape: int) -> torch.Tensor:
         rng, n = self.rng, math.prod(shape)
-        offset = rng.randrange(POOL - 4 * n - 1)
+        if 8 * n > POOL:
+            raise TooLargeError
+        offset = rng.randrange(POOL - 4 * n)
         kind = rng.randrange(6) if shape else 0
         if kind == 1:  # strided
             return self.pool[offset : offset + 2 * n].view(*shape, 2)[..., rng.randrange(2)]
@@ -113,8 +119,8 @@ class Program:
             return None
         c = t.size(1)
         # Dense: ATen's backward on the CPU takes the weights for dense.
-        mean, variance, weight, bias = (self.operand(c).clone() for _ in range(4))
-        return F.batch_norm(t, mean.detach(), variance.detach().square() + 0.5, weight, bias)
+        weight, bias = (self.operand(c).clone() for _ in range(2))
+        return F.batch_norm(t, self.operand(c).detach(), self.operand(c).detach().square() + 0.5, weight, bias)
 
     def softmax(self, t: torch.Tensor) -> torch.Tensor:
         return F.softmax(t, self.rng.randrange(t.dim())) * 4
@@ -189,7 +195,10 @@ class Program:
         self.tensors = [self.operand(*shape) for shape in shapes]
         for _ in range(self.rng.randint(4, 12)):
             t = self.rng.choice(self.tensors[-3:])  # mostly chains
-            y = self.rng.choice(self.LAYERS)(self, t)
+            try:
+                y = self.rng.choice(self.LAYERS)(self, t)
+            except TooLargeError:
+                continue
             if y is not None and 0 < y.numel() <= MOST and y.dim() > 0:
                 self.tensors.append(y)
         return self.tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from op_rows import FLOATS, SINGLE, Shaped, run_shaped, shaped
@@ -57,3 +58,11 @@ def test_softmax(rows: list[Shaped], dtype: torch.dtype) -> None:
 @shaped(NORMS)
 def test_norm(rows: list[Shaped], dtype: torch.dtype) -> None:
     run_shaped(rows, dtype)
+
+
+def test_statistics_are_written_in_training_only() -> None:
+    x, mean, var = torch.randn(9, 5), torch.randn(1).expand(5), torch.rand(1).expand(5) + 0.5
+    on_hpu = [x.to("hpu"), mean[:1].to("hpu").expand(5), var.to("hpu")]
+    torch.testing.assert_close(F.batch_norm(*on_hpu).cpu(), F.batch_norm(x, mean, var))
+    with pytest.raises(RuntimeError, match="native_batch_norm.*single memory location"):
+        F.batch_norm(*on_hpu, training=True)

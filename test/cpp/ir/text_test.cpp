@@ -132,6 +132,7 @@ TEST(Registry, KnowsForms) {
   EXPECT_EQ(find_op("aten::normal_")->functional->name, "aten::normal_functional");
   EXPECT_EQ(find_op("aten::nonzero")->op_class, OpClass::kBreaking);
   EXPECT_EQ(find_op("aten::native_batch_norm")->mutated.size(), 2);  // hidden by the schema
+  EXPECT_EQ(find_op("aten::native_batch_norm")->mutates_if, 5);
   EXPECT_TRUE(find_op("aten::fill.Scalar")->ignores_self);
   EXPECT_EQ(find_op("aten::no_such_op"), nullptr);
 }
