@@ -26,7 +26,7 @@ class Program:
     """The same choices for the same seed, on any device and in any dtype."""
 
     def __init__(self, seed: int, pool: torch.Tensor) -> None:
-        self.rng, self.pool = random.Random(seed), pool
+        self.rng, self.pool, self.numbers = random.Random(seed), pool, torch.arange(1 << 13, device=pool.device)
         # Small ones meet more corners, large ones the kernels of real networks: several threads, packed weights, Winograd.
         self.large = seed % 4 == 3
         self.tensors: list[torch.Tensor] = []
@@ -171,6 +171,74 @@ class Program:
         shape[dim] = self.rng.randint(1, 3)
         return torch.cat([t, self.operand(*shape)], dim)
 
+    def indices(self, n: int, *shape: int) -> torch.Tensor:
+        first, step, factor = self.rng.randrange(100), self.rng.randint(1, 2), self.rng.randint(1, 7)
+        numbers = self.numbers[first : first + step * math.prod(shape) : step]
+        return (numbers * factor % n).view(shape)
+
+    def indexed(self, t: torch.Tensor) -> torch.Tensor:
+        dim, kind = self.rng.randrange(t.dim()), self.rng.randrange(5)
+        n = t.size(dim)
+        if kind == 0:
+            return t.index_select(dim, self.indices(n, self.rng.randint(1, 9)))
+        if kind == 1:
+            return t.gather(dim, self.indices(n, *t.shape)) if t.numel() < 2000 else t
+        if kind == 2:
+            return F.embedding(self.indices(t.size(0), 2, 3), t.flatten(1)) if t.dim() > 1 else t
+        if kind == 3:
+            return t.index_add(dim, self.indices(n, 3), self.operand(*[3 if d == dim else s for d, s in enumerate(t.shape)]))
+        return t[self.indices(t.size(0), 4), ...]
+
+    def rearranged(self, t: torch.Tensor) -> torch.Tensor:
+        dim, kind = self.rng.randrange(t.dim()), self.rng.randrange(6)
+        if kind == 0:
+            return t.flip(dim)
+        if kind == 1:
+            return t.roll(self.rng.randint(-3, 3), dim)
+        if kind == 2:
+            return F.pad(t, [self.rng.randint(-1, 2) if t.size(-1) > 1 else 1, self.rng.randint(0, 2)], value=0.5)
+        if kind == 3:
+            return torch.stack([t, self.operand(*t.shape)], dim)
+        if kind == 4:
+            return t.repeat_interleave(2, dim)
+        return torch.cat(t.chunk(2, dim)[::-1], dim)
+
+    def written(self, t: torch.Tensor) -> torch.Tensor:
+        """A copy that is written in place, in part."""
+        y, dim = t * 1, self.rng.randrange(t.dim())
+        part = y.narrow(dim, 0, self.rng.randint(1, t.size(dim)))
+        part = part[..., :: self.rng.randint(1, 2)]
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            part.copy_(self.broadcast(part))
+        elif kind == 1:
+            part.add_(self.broadcast(part), alpha=0.5)
+        elif kind == 2:
+            part.mul_(self.broadcast(part))
+        else:
+            part.masked_fill_(self.indices(2, *part.shape[-1:]).bool(), 0.25)
+        return y
+
+    def statistics(self, t: torch.Tensor) -> torch.Tensor:
+        dim, kind = self.rng.randrange(t.dim()), self.rng.randrange(6)
+        if kind == 0:
+            return t.cumsum(dim) * 0.5
+        if kind == 1:
+            return t.var(dim, keepdim=True, correction=0)
+        if kind == 2:
+            return (t.square() + 0.25).sum(dim, keepdim=True).sqrt()
+        if kind == 3:
+            return t.log_softmax(dim)
+        if kind == 4:
+            return t.logsumexp(dim, keepdim=True)
+        return t - t.mean(dim, keepdim=True)
+
+    def einsum(self, t: torch.Tensor) -> torch.Tensor | None:
+        if t.dim() != 3:
+            return None
+        other = self.operand(t.size(2), t.size(0), self.width())
+        return torch.einsum(self.rng.choice(["abc,cad->abd", "abc,cad->bad", "abc,cad->adb"]), t, other)
+
     def view(self, t: torch.Tensor) -> torch.Tensor:
         kind, dim = self.rng.randrange(5), self.rng.randrange(t.dim())
         if kind == 0:
@@ -187,7 +255,7 @@ class Program:
     LAYERS: tuple[Callable[[Program, torch.Tensor], torch.Tensor | None], ...] = (
         *[linear, matmul, convolution, arithmetic, activation] * 3,
         *[addmm, transposed_convolution, layer_norm, group_norm, batch_norm, softmax, attention, pool2d, upsample],
-        *[residual, gate, reduction, joined, view, view],
+        *[residual, gate, reduction, joined, indexed, rearranged, written, statistics, einsum, view, view],
     )
 
     def run(self) -> list[torch.Tensor]:
