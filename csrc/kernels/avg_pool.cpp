@@ -13,7 +13,7 @@ template <typename T>
 void avg_pool(const Pool& p, const T* in, T* out) {
   const Planes& x = p.large;
   each_task(x, [&](int64_t b, int64_t c0, int64_t c1) {
-    std::array<Accumulator<T>, 32> sums;
+    std::array<Accumulator<T>, kChannels> sums;
     each_output(p, [&](const Range& rd, const Range& rh, const Range& rw, const std::array<int64_t, 3>& at) {
       const int64_t n = c1 - c0;
       std::fill_n(sums.begin(), n, Accumulator<T>(0));

@@ -122,6 +122,11 @@ std::string to_string(const LibraryCall& call) {
   return out.str();
 }
 
+bool optional_write(Primitive primitive, size_t i) {
+  return i > 0 && (primitive == Primitive::kMaxPool || primitive == Primitive::kAttention || primitive == Primitive::kAttentionBackward ||
+                   primitive == Primitive::kScan);
+}
+
 bool supported(const LibraryCall& call) {
   return row(call.primitive).supported(call);
 }

@@ -43,7 +43,7 @@ enum class Primitive : uint8_t {
   // ints: causal; floats: scale
   kAttention,
   kAttentionBackward,  // reads: grad_out, q, k, v, mask?, out, logsumexp; writes: grad_q?, grad_k?, grad_v?
-  // reads: input; writes: out, indices (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode; adaptive: n
+  // reads: input; writes: out, indices? (Long, as ATen); ints: n, kernel[n], stride[n], padding[n], dilation[n], ceil_mode; adaptive: n
   kMaxPool,
   kMaxPoolBackward,  // reads: grad_output, indices; writes: grad_input
   kAvgPool,  // reads: input; writes: out; ints: n, kernel[n], stride[n], padding[n], ceil_mode, count_include_pad, divisor (0: none)
@@ -90,6 +90,9 @@ struct LibraryCall {
 
 const char* name(Primitive primitive);
 std::string to_string(const LibraryCall& call);
+
+// Whether the call may leave out writes[i], i > 0.
+bool optional_write(Primitive primitive, size_t i);
 
 // Whether a library kernel exists for these dtypes, shapes and layouts (else the compiler keeps the node extern).
 bool supported(const LibraryCall& call);

@@ -7,9 +7,17 @@
 namespace torch_hpu::kernels {
 namespace {
 
-// One row of inputs against the maxima so far; the last NaN wins, as in ATen.
+// A row of inputs, `step` apart, against the maxima so far; the last NaN wins, as in ATen. where: the places of the maxima, or null; the inputs' own
+// are index, index + index_step ...
 template <typename T>
 HPU_INLINE void take_max(const T* row, int64_t step, int64_t n, int32_t index, int32_t index_step, T* best, int32_t* where) {
+  if (where == nullptr) {
+    for (int64_t j = 0; j < n; ++j) {
+      const T v = row[j * step], old = best[j];
+      best[j] = v > old || v != v ? v : old;
+    }
+    return;
+  }
   for (int64_t j = 0; j < n; ++j) {
     const T v = row[j * step], old = best[j];
     const bool better = v > old || v != v;
@@ -38,10 +46,45 @@ HPU_AVX512 __attribute__((optimize("O3"))) void take_max_avx512(const T* row, in
 }
 
 template <typename T>
-void max_pool(const Pool& p, const Planes& where, const T* in, T* out, int64_t* indices) {
-  using Take = void (*)(const T*, int64_t, int64_t, int32_t, int32_t, T*, int32_t*);
-  static const Take take = simd::select<Take>(take_max_base<T>, take_max_avx2<T>, take_max_avx512<T>);
+using TakeMax = void (*)(const T*, int64_t, int64_t, int32_t, int32_t, T*, int32_t*);
+
+// Rows are channels of a point.
+template <typename T>
+void max_pool_channels(const Pool& p, const Planes& where, TakeMax<T> take, const T* in, T* out, int64_t* indices) {
   const Planes& x = p.large;
+  each_task(x, [&](int64_t b, int64_t c0, int64_t c1) {
+    std::array<T, kChannels> best;
+    std::array<int32_t, kChannels> index;
+    const int64_t n = c1 - c0;
+    each_output(p, [&](const Range& rd, const Range& rh, const Range& rw, const std::array<int64_t, 3>& at) {
+      const auto name = [&](int64_t d, int64_t h, int64_t w) { return static_cast<int32_t>((d * x.sizes[3] + h) * x.sizes[4] + w); };
+      best.fill(-std::numeric_limits<T>::infinity());
+      index.fill(name(rd.begin, rh.begin, rw.begin));
+      for (int64_t d = rd.begin; d < rd.end; d += p.dilation[0]) {
+        for (int64_t h = rh.begin; h < rh.end; h += p.dilation[1]) {
+          for (int64_t w = rw.begin; w < rw.end; w += p.dilation[2]) {
+            take(in + b * x.strides[0] + c0 + offset(x, {d, h, w}), 1, n, name(d, h, w), 0, best.data(),
+                 indices != nullptr ? index.data() : nullptr);
+          }
+        }
+      }
+      for (int64_t c = 0; c < n; ++c) {
+        out[b * p.small.strides[0] + (c0 + c) * p.small.strides[1] + offset(p.small, at)] = best[static_cast<size_t>(c)];
+      }
+      for (int64_t c = 0; c < n && indices != nullptr; ++c) {
+        indices[b * where.strides[0] + (c0 + c) * where.strides[1] + offset(where, at)] = index[static_cast<size_t>(c)];
+      }
+    });
+  });
+}
+
+template <typename T>
+void max_pool(const Pool& p, const Planes& where, const T* in, T* out, int64_t* indices) {
+  static const TakeMax<T> take = simd::select<TakeMax<T>>(take_max_base<T>, take_max_avx2<T>, take_max_avx512<T>);
+  const Planes& x = p.large;
+  if (channels_inner(x)) {
+    return max_pool_channels(p, where, take, in, out, indices);
+  }
   const int64_t width = p.small.sizes[4], rows = p.small.sizes[2] * p.small.sizes[3];
   each_task(x, [&](int64_t b, int64_t c0, int64_t c1) {
     std::vector<T> best(static_cast<size_t>(width));
@@ -69,7 +112,7 @@ void max_pool(const Pool& p, const Planes& where, const T* in, T* out, int64_t* 
               const int64_t w = first * stride + shift;
               take(plane + d * x.strides[2] + h * x.strides[3] + w * x.strides[4], stride * x.strides[4], end - first,
                    static_cast<int32_t>((d * x.sizes[3] + h) * x.sizes[4] + w), static_cast<int32_t>(stride), best.data() + first,
-                   index.data() + first);
+                   indices != nullptr ? index.data() + first : nullptr);
             }
           }
         }

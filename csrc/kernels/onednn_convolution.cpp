@@ -13,8 +13,9 @@ using onednn::Convolution;
 using onednn::Method;
 using onednn::Plan;
 
-constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory, Method::kProduct};  // that are timed
-constexpr double kTimedFlops = 2e10;                                                                         // beyond, oneDNN's own choice
+constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory, Method::kProduct,
+                               Method::kWinograd};  // that are timed
+constexpr double kTimedFlops = 2e10;                // beyond, oneDNN's own choice
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   try {
@@ -45,7 +46,7 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
   size_t winner = std::size(kMethods);
   double best = 1e9;
   for (size_t i = 0; i < std::size(kMethods); ++i) {
-    const auto plan = make_plan(c, kMethods[i]);
+    const auto plan = kMethods[i] == Method::kWinograd && !constant_weights ? nullptr : make_plan(c, kMethods[i]);
     if (plan == nullptr || (plan->reference() && winner < std::size(kMethods))) {
       continue;
     }
@@ -65,11 +66,13 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
 }
 
 Method choose(const std::string& key, const Convolution& c, const LibraryCall& call, bool constant_weights) {
-  if (constant_weights && onednn::winograd_pays(c)) {
-    return Method::kWinograd;  // nothing comes near
+  const auto gain = constant_weights ? onednn::winograd_gain(c) : Winograd::Gain::kNone;
+  if (gain == Winograd::Gain::kMuch) {
+    return Method::kWinograd;
   }
   const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
-  if (is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) && make_plan(c, Method::kChannelsLast) != nullptr) {
+  if (gain == Winograd::Gain::kNone && is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) &&
+      make_plan(c, Method::kChannelsLast) != nullptr) {
     return Method::kChannelsLast;  // what oneDNN likes best: nothing to time
   }
   if (c.flops() > kTimedFlops) {

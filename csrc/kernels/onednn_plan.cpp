@@ -232,12 +232,15 @@ void Plan::add_port(const Primitive::Argument& outside, const memory::desc& insi
   written_.push_back(written);
 }
 
-bool winograd_pays(const Convolution& c) {
+Winograd::Gain winograd_gain(const Convolution& c) {
   const auto problem = winograd_problem(c);
-  return problem.has_value() && Winograd::pays(*problem);
+  return problem ? Winograd::gain(*problem) : Winograd::Gain::kNone;
 }
 
 void Plan::plan_winograd(const Convolution& c) {
+  if (winograd_gain(c) == Winograd::Gain::kNone) {
+    throw dnnl::error(dnnl_unimplemented, "not by Winograd's algorithm");
+  }
   winograd_ = std::make_unique<Winograd>(*winograd_problem(c));
   packed_bytes_ = winograd_->packed_floats() * sizeof(float);
   add_port(c.src, channels_last_of(c.src.desc), false);

@@ -29,8 +29,8 @@ dnnl::memory::desc channels_last_of(const dnnl::memory::desc& d);
 // weights with each image, all as in memory. kWinograd: not oneDNN's primitive, but ours, channels-last.
 enum class Method : uint8_t { kAsInMemory, kChannelsLast, kAny, kProduct, kWinograd };
 
-// Whether kWinograd exists for the convolution and is faster than the others.
-bool winograd_pays(const Convolution& c);
+// What kWinograd gains over the others.
+Winograd::Gain winograd_gain(const Convolution& c);
 
 class Plan {
  public:

@@ -29,11 +29,17 @@ struct Pool {
   int64_t divisor = 0;    // 0: the ranges' counts
 };
 
-// Calls f(b, c0, c1) for tasks of channels [c0, c1) of image b.
+inline constexpr int64_t kChannels = 32;  // of one task
+
+// Whether the channels of a point lie side by side.
+inline bool channels_inner(const Planes& v) {
+  return v.strides[1] == 1 && v.sizes[1] > 1;
+}
+
+// Calls f(b, c0, c1) for tasks of channels [c0, c1) of image b: a plane, or kChannels at most.
 template <typename F>
 void each_task(const Planes& v, F f) {
-  const bool channels_inner = v.strides[1] == 1 && v.sizes[1] > 1;
-  const int64_t group = channels_inner ? 32 : 1, groups = (v.sizes[1] + group - 1) / group;
+  const int64_t group = channels_inner(v) ? kChannels : 1, groups = (v.sizes[1] + group - 1) / group;
   const int64_t work = group * v.sizes[2] * v.sizes[3] * v.sizes[4];
   at::parallel_for(0, v.sizes[0] * groups, std::max<int64_t>(1, 16384 / std::max<int64_t>(work, 1)), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

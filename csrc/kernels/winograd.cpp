@@ -21,7 +21,8 @@ constexpr int64_t kFewTiles = 32;               // too few to transform weights 
 constexpr int64_t kBlockFloats = 5 << 20;       // of transformed inputs in a block, at most
 constexpr int64_t kApart = 16;                  // floats between matrices, so that the 36 do not meet in one set of the cache
 constexpr int64_t kDepth = 128;                 // channels that are summed at a time, which keeps rounding errors small
-constexpr int64_t kSmallest = 32, kFewest = 8;  // channels and tiles from which the products outweigh the transforms
+constexpr int64_t kSmallest = 32, kFewest = 8;  // channels and tiles from which the products can outweigh the transforms
+constexpr int64_t kMany = 16;                   // tiles from which they do on every machine
 
 // The points and their powers.
 constexpr float kA = 0.625f, kB = 1.5f, kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
@@ -173,13 +174,14 @@ HPU_DISPATCH(void, output_tile, (const OutputTile& t), (t))
 Winograd::Winograd(Problem problem)
     : problem_(std::move(problem)), down_(divide_up(problem_.out_height, kOut)), across_(divide_up(problem_.out_width, kOut)) {}
 
-bool Winograd::pays(const Problem& p) {
+Winograd::Gain Winograd::gain(const Problem& p) {
   const int64_t width = vector_width(), tiles = p.images * divide_up(p.out_height, kOut) * divide_up(p.out_width, kOut);
   const bool simple = std::all_of(p.post_ops.begin(), p.post_ops.end(), [](const PostOp& op) {
     return op.kind == PostOp::Kind::kRelu || op.kind == PostOp::Kind::kScale || reads_tensor(op);
   });
-  return simple && simd::isa() != simd::Isa::kBase && p.in_channels % width == 0 && p.out_channels % width == 0 &&
-         std::min(p.in_channels, p.out_channels) >= kSmallest && tiles >= kFewest;
+  const bool any = simple && simd::isa() != simd::Isa::kBase && p.in_channels % width == 0 && p.out_channels % width == 0 &&
+                   std::min(p.in_channels, p.out_channels) >= kSmallest && tiles >= kFewest;
+  return !any ? Gain::kNone : tiles < kMany ? Gain::kSome : Gain::kMuch;
 }
 
 size_t Winograd::packed_floats() const {

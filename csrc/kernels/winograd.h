@@ -25,8 +25,10 @@ class Winograd {
     std::vector<bool> per_channel;  // of the post-ops that read a tensor: one value per channel; else of the shape of out
   };
 
-  // Whether the problem can be computed this way, and is large enough to gain on this machine.
-  static bool pays(const Problem& problem);
+  // Nothing, also where the problem cannot be computed this way; something on some machines, for so few tiles that transforming the weights costs most;
+  // much on all.
+  enum class Gain : uint8_t { kNone, kSome, kMuch };
+  static Gain gain(const Problem& problem);
 
   explicit Winograd(Problem problem);
 

@@ -26,6 +26,14 @@ void remove_dead_code(Program& program) {
         compact(item.loop);
       }
     }
+    if (item.kind == Item::Kind::kLibrary) {
+      std::vector<kernels::Operand>& writes = item.call.writes;
+      for (size_t w = 0; w < writes.size(); ++w) {
+        if (kernels::optional_write(item.call.primitive, w) && writes[w].buffer != ir::kNone && !live[writes[w].buffer]) {
+          writes[w] = {};
+        }
+      }
+    }
     const auto uses = buffer_uses(program, item);
     const bool needed = std::any_of(uses.begin(), uses.end(), [&](const BufferUse& u) { return u.writes && live[u.buffer]; });
     // An extern op without writes exists for its effect.

@@ -48,6 +48,22 @@ TEST(DeadCode, WritesToInputsStay) {
   EXPECT_EQ(check(r), (Counts{1, 0, 0}));
 }
 
+TEST(DeadCode, AnUnwantedResultOfALibraryCallIsLeftOut) {
+  const std::vector<int64_t> two{2, 2}, one{1, 1}, zero{0, 0};
+  for (const size_t seen : {0, 1}) {
+    Recorder r;
+    const Tensor x = at::randn({2, 3, 8, 8});
+    const auto returns = r.call("max_pool2d_with_indices", {x, two, two, zero, one, false});
+    r.observe(returns[seen]);
+    compiler::Program program = compiler::lower(r.graph());
+    compiler::remove_dead_code(program);
+    ASSERT_EQ(testing::counts(program), (Counts{0, 1, 0}));
+    EXPECT_NE(program.items[0].call.writes[0].buffer, ir::kNone);
+    EXPECT_EQ(program.items[0].call.writes[1].buffer == ir::kNone, seen == 0);
+    check(r);
+  }
+}
+
 TEST(DeadCode, AnUnwantedReturnIsNotStored) {
   Recorder r;
   const Tensor x = at::randn({5, 9});

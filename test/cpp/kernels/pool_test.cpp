@@ -59,6 +59,8 @@ TEST(Pool, MaxForwardBackward) {
     CallBuilder(Primitive::kMaxPool).read(x).write(out).write(indices).ints(ints_of(c, true, {c.ceil_mode})).run();
     expect_close(out, expected, 0);
     EXPECT_TRUE(at::equal(indices, where));
+    CallBuilder(Primitive::kMaxPool).read(x).write(out.zero_()).write({}).ints(ints_of(c, true, {c.ceil_mode})).run();
+    expect_close(out, expected, 0, "without places");
     const at::Tensor g = at::randn(expected.sizes()).to(x.scalar_type()), gx = at::empty_like(x);
     CallBuilder(Primitive::kMaxPoolBackward).read(g).read(indices).write(gx).ints(ints_of(c, true, {c.ceil_mode})).run();
     const at::Tensor expected_g = at::max_pool2d_with_indices_backward(g.to(at::kDouble), x.to(at::kDouble), c.kernel, c.stride, c.padding,

@@ -26,7 +26,7 @@ const Case kCases[] = {
     {"part of a tile at the edges", 3, 48, 80, 13, 7, {1, 1}},
     {"no padding", 2, 32, 32, 10, 11, {0, 0}},
     {"wide padding", 2, 32, 48, 9, 6, {2, 1}},
-    {"many channels, few tiles", 2, 400, 96, 8, 8, {1, 1}},
+    {"many channels, few tiles", 4, 400, 96, 8, 8, {1, 1}},
     {"many tiles", 1, 32, 32, 70, 70, {1, 1}},
 };
 
@@ -43,7 +43,7 @@ at::Tensor reference(const Case& c, const at::Tensor& x, const at::Tensor& w, co
 }
 
 bool pays(const CallBuilder& builder) {
-  return kernels::onednn::winograd_pays(kernels::onednn::describe_convolution(builder.call()));
+  return kernels::onednn::winograd_gain(kernels::onednn::describe_convolution(builder.call())) != kernels::Winograd::Gain::kNone;
 }
 
 TEST_P(Winograd, EqualsTheDefinition) {
@@ -99,6 +99,24 @@ TEST_P(Winograd, PackedWeightsFollowTheVersion) {
   }
   kernels::set_packed_limit(0);
   kernels::set_packed_limit(size_t{1} << 30);
+}
+
+TEST_P(Winograd, FewTilesAreTimed) {
+  const Case c{"few tiles", 2, 64, 48, 8, 8, {1, 1}};
+  const at::Tensor x = at::randn({c.images, c.in, c.height, c.width}), w = weights_of(c), expected = reference(c, x, w, {});
+  const at::Tensor out = at::empty(expected.sizes());
+  CallBuilder builder(Primitive::kConvolution);
+  builder.read(x).read(w, /*constant=*/true).read({}).write(out).ints(ints_of(c.padding));
+  builder.run();
+  testing::expect_close(out, expected, 1.5e-5, "by what is fastest");
+  const auto convolution = kernels::onednn::describe_convolution(builder.call());
+  if (GetParam() == Isa::kBase) {
+    EXPECT_THROW(kernels::onednn::Plan(convolution, kernels::onednn::Method::kWinograd), dnnl::error);
+    return;
+  }
+  EXPECT_EQ(kernels::onednn::winograd_gain(convolution), kernels::Winograd::Gain::kSome);
+  kernels::onednn::Plan(convolution, kernels::onednn::Method::kWinograd).run({x.data_ptr(), w.data_ptr(), out.zero_().data_ptr()}, nullptr);
+  testing::expect_close(out, expected, 1.5e-5, "by Winograd's algorithm");
 }
 
 TEST(WinogradChoice, LeavesTheOthersToOneDnn) {
