@@ -130,9 +130,10 @@ void run_now(const ir::OpInfo& info, const c10::OperatorHandle& handle, Stack* s
     }
   }
   // A write through an alias is a host write: packed copies and other readers must see it.
+  const bool writes = !info.mutates_if || (*stack)[begin + *info.mutates_if].toBool();
   for (uint32_t m : info.mutated) {
     const c10::IValue& value = (*stack)[begin + m];
-    if (value.isTensor() && value.toTensor().defined()) {
+    if (writes && value.isTensor() && value.toTensor().defined()) {
       twins.note_write(value.toTensor());
     }
   }

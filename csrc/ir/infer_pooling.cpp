@@ -6,11 +6,11 @@ namespace torch_hpu::ir::rules {
 namespace {
 
 int64_t pooled(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode) {
-  const int64_t span = in + 2 * pad - dilation * (kernel - 1) - 1;
+  const int64_t span = in + 2 * pad - dilation * (kernel - 1) - 1 + (ceil_mode ? stride - 1 : 0);
   if (span < 0) {
     return 0;  // the kernel is larger than the padded input
   }
-  int64_t out = (ceil_mode ? (span + stride - 1) / stride : span / stride) + 1;
+  int64_t out = span / stride + 1;
   if (ceil_mode && (out - 1) * stride >= in + pad) {
     --out;
   }

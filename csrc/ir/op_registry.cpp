@@ -28,9 +28,12 @@ const std::unordered_set<std::string_view>& ignoring_self() {
   return names;
 }
 
-// Ops that write the running statistics of batch norm in training, although their schemas hide it.
-bool writes_statistics(std::string_view name) {
-  return name == "aten::native_batch_norm" || name == "aten::cudnn_batch_norm" || name == "aten::miopen_batch_norm";
+// Batch norm writes the running statistics in training, although its schema hides it.
+void note_hidden_writes(OpInfo& info) {
+  if (info.name == "aten::native_batch_norm" || info.name == "aten::cudnn_batch_norm" || info.name == "aten::miopen_batch_norm") {
+    info.mutated = {3, 4};
+    info.mutates_if = 5;
+  }
 }
 
 struct Registry {
@@ -193,10 +196,7 @@ const OpInfo& op_info(const c10::OperatorHandle& handle) {
       info->mutated.push_back(i);
     }
   }
-  if (writes_statistics(name)) {
-    info->mutated = {3, 4};
-    info->mutates_if = 5;  // training
-  }
+  note_hidden_writes(*info);
   info->is_view = std::any_of(schema.returns().begin(), schema.returns().end(),
                               [](const c10::Argument& a) { return a.alias_info() != nullptr && !a.alias_info()->isWrite(); });
   info->ignores_self = ignoring_self().count(name) != 0;

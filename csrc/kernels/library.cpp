@@ -18,9 +18,9 @@ constexpr std::array<PrimitiveRow, 18> kRows{{
     {"convolution", convolution_supported, make_convolution, convolution_can_fuse},
     {"convolution_backward_input", convolution_supported, make_convolution, nullptr},
     {"convolution_backward_weight", convolution_supported, make_convolution, nullptr},
-    {"attention", attention_supported, make_attention, nullptr},
-    {"attention_backward", attention_supported, make_attention_backward, nullptr},
-    {"max_pool", pool_supported, make_max_pool, nullptr},
+    {"attention", attention_supported, make_attention, nullptr, true},
+    {"attention_backward", attention_supported, make_attention_backward, nullptr, true},
+    {"max_pool", pool_supported, make_max_pool, nullptr, true},
     {"max_pool_backward", pool_supported, make_max_pool, nullptr},
     {"avg_pool", pool_supported, make_avg_pool, nullptr},
     {"avg_pool_backward", pool_supported, make_avg_pool, nullptr},
@@ -30,7 +30,7 @@ constexpr std::array<PrimitiveRow, 18> kRows{{
     {"embedding_backward", embedding_backward_supported, make_embedding_backward, nullptr},
     {"scatter", scatter_supported, make_scatter, nullptr},
     {"index_put", index_put_supported, make_index_put, nullptr},
-    {"scan", scan_supported, make_scan, nullptr},
+    {"scan", scan_supported, make_scan, nullptr, true},
 }};
 
 const PrimitiveRow& row(Primitive primitive) {
@@ -123,8 +123,7 @@ std::string to_string(const LibraryCall& call) {
 }
 
 bool optional_write(Primitive primitive, size_t i) {
-  return i > 0 && (primitive == Primitive::kMaxPool || primitive == Primitive::kAttention || primitive == Primitive::kAttentionBackward ||
-                   primitive == Primitive::kScan);
+  return i > 0 && row(primitive).optional_writes;
 }
 
 bool supported(const LibraryCall& call) {

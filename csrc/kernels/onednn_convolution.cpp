@@ -127,6 +127,7 @@ class ConvolutionStep final : public LibraryStep {
     const std::string key = key_of(call, constant);
     const Method method = choose(key, c, call, constant);
     plan_ = make_plan(c, method);
+    TORCH_INTERNAL_ASSERT(plan_ != nullptr, "no plan by the method that was chosen for ", key);
     if (constant && plan_->packed_bytes() > 0) {
       packed_layout_ = layout_id(key + std::to_string(static_cast<int>(method)));
       may_pack_ = true;

@@ -36,9 +36,13 @@ bool is_row(const MatmulProblem& p, const MatmulProblem::Extra& e) {
          std::all_of(e.side.batch.begin(), e.side.batch.end(), [](int64_t s) { return s == 0; });
 }
 
+// See onednn_reads_extras.
 bool reads(const MatmulProblem& p, const MatmulProblem::Extra& e) {
   const auto moves = [](int64_t size, int64_t stride) { return size != 1 && stride != 0; };
-  bool whole = true, as_out = true, dense = true, batches = false;
+  bool whole = true;     // it moves along all dims of out
+  bool as_out = true;    // its strides are those of out
+  bool dense = true;     // its values lie side by side
+  bool batches = false;  // it moves along a batch dim
   int64_t next = 1;
   const auto look = [&](int64_t size, int64_t stride, int64_t stride_of_out) {
     if (size != 1) {

@@ -73,7 +73,7 @@ memory::desc inside(const memory::desc& d, Method method) {
 }
 
 // A bias with its values side by side, as primitives and Winograd want it.
-memory::desc dense(const memory::desc& bias) {
+memory::desc as_dense(const memory::desc& bias) {
   return bias.is_zero() ? bias : memory::desc(bias.get_dims(), bias.get_data_type(), memory::dims{1});
 }
 
@@ -106,7 +106,7 @@ std::optional<Product> product_of(const Convolution& c) {
   const memory::dims w = c.weights.desc.get_dims(), ones(w.size() - 2, 1), none(w.size() - 2, 0);
   if (c.direction != Direction::kConvolution || c.transposed || c.dst.desc.get_ndims() != static_cast<int>(w.size()) ||
       !std::equal(ones.begin(), ones.end(), w.begin() + 2) || c.strides != ones || c.padding_l != none || c.padding_r != none ||
-      c.bias.desc != dense(c.bias.desc)) {
+      c.bias.desc != as_dense(c.bias.desc)) {
     return std::nullopt;
   }
   const auto src = flat(c.src.desc), dst = flat(c.dst.desc);
@@ -293,7 +293,7 @@ void Plan::note_implementation(std::string_view name) {
 void Plan::add_bias(const Primitive::Argument& bias) {
   has_bias_ = !bias.desc.is_zero();
   if (has_bias_) {
-    add_port(bias, dense(bias.desc), false);
+    add_port(bias, as_dense(bias.desc), false);
   }
 }
 
@@ -306,7 +306,7 @@ Plan::Plan(const Convolution& c, Method method) {
     plan_product(c);
     return;
   }
-  const memory::desc bias = dense(c.bias.desc), src = inside(c.src.desc, method), dst = inside(c.dst.desc, method),
+  const memory::desc bias = as_dense(c.bias.desc), src = inside(c.src.desc, method), dst = inside(c.dst.desc, method),
                      weights = any_of(c.weights.desc);
   dnnl::post_ops ops;
   size_t operand = 0;

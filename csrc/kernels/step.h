@@ -57,12 +57,13 @@ class LibraryStep : public Step {
 
 using Constants = std::vector<bool>;
 
-// What library.cpp asks of each primitive. can_fuse null: no post-ops.
+// What library.cpp asks of each primitive. can_fuse null: no post-ops. optional_writes: all writes but the first may be left out.
 struct PrimitiveRow {
   const char* name;
   bool (*supported)(const LibraryCall&);
   std::unique_ptr<Step> (*make)(const LibraryCall&, const Constants&);
   bool (*can_fuse)(const LibraryCall&, const PostOp&, const Operand&);
+  bool optional_writes = false;
 };
 
 // matmul.cpp

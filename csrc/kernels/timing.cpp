@@ -9,9 +9,9 @@
 #include <chrono>
 #include <cstring>
 
-#include "csrc/support/exit.h"
 #include "csrc/support/archive.h"
 #include "csrc/support/disk_cache.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::kernels {
 namespace {
@@ -64,14 +64,14 @@ double fastest_run(const std::function<void()>& run, int runs) {
   return best;
 }
 
-size_t Choices::get(const std::string& key, const std::function<size_t()>& time) {
+size_t Choices::get(const std::string& problem, const std::function<size_t()>& time) {
+  const std::string key = problem + " threads " + std::to_string(at::get_num_threads());
   const std::lock_guard<std::mutex> lock(mutex_);
   if (const auto it = known_.find(key); it != known_.end()) {
     return it->second;
   }
   size_t choice = 0;
-  const std::string kept_under = key + " threads " + std::to_string(at::get_num_threads());
-  if (const auto kept = disk_cache::find("choice", kept_under)) {
+  if (const auto kept = disk_cache::find("choice", key)) {
     Reader r(*kept);
     r(choice);
   } else {
@@ -81,7 +81,7 @@ size_t Choices::get(const std::string& key, const std::function<size_t()>& time)
     choice = time();
     Writer w;
     w(choice);
-    disk_cache::insert("choice", kept_under, w.take());
+    disk_cache::insert("choice", key, w.take());
   }
   known_.emplace(key, choice);
   return choice;

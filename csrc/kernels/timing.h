@@ -18,15 +18,15 @@ AlignedBytes noise(size_t nbytes, c10::ScalarType dtype);
 // Seconds of the fastest of at least `runs` runs (more while a millisecond lasts, 50 at most), after one to warm up.
 double fastest_run(const std::function<void()>& run, int runs);
 
-// Choices made by timing candidates: remembered by key for the process, and in the disk cache for this machine and number of threads.
+// Choices made by timing candidates: remembered by problem and number of threads, for the process, and in the disk cache for this machine.
 class Choices {
  public:
-  // The number that time() gives for the key. One choice is made at a time, which keeps timings apart.
-  size_t get(const std::string& key, const std::function<size_t()>& time);
+  // The number that time() gives for the problem. One choice is made at a time in the process, which keeps timings apart.
+  size_t get(const std::string& problem, const std::function<size_t()>& time);
 
  private:
   std::mutex mutex_;
-  std::unordered_map<std::string, size_t> known_;
+  std::unordered_map<std::string, size_t> known_;  // by key
 };
 
 }  // namespace torch_hpu::kernels

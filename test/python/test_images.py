@@ -45,6 +45,7 @@ def pools(n: int) -> list[Shaped]:
     f = {name: getattr(F, f"{name}_pool{n}d") for name in ("max", "avg", "lp", "adaptive_max", "adaptive_avg")}
     calls = {
         "max": lambda x: f["max"](x, 3, 2, 1, ceil_mode=True),
+        "max_of_less": lambda x: f["max"](x[(..., *[slice(2)] * n)], 3, 2, ceil_mode=True),  # windows larger than the image
         "max_dilated": lambda x: f["max"](x, 2, 1, 1, 2),
         "max_indices": lambda x: f["max"](x, 2, return_indices=True),
         "avg": lambda x: f["avg"](x, 3, 2, 1, ceil_mode=True),
@@ -55,6 +56,8 @@ def pools(n: int) -> list[Shaped]:
         "global_avg": lambda x: f["adaptive_avg"](x, 1),
         "lp": lambda x: f["lp"](x.abs() + 0.1, 2, 3, 2),
     }
+    if n < 3:  # ATen refuses the other
+        calls["avg_of_less"] = lambda x: f["avg"](x[(..., *[slice(2)] * n)], 3, 2, ceil_mode=True)
     if n > 1:
         calls |= {
             "avg_divisor": lambda x: f["avg"](x, 2, divisor_override=3),
