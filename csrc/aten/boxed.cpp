@@ -253,8 +253,7 @@ void BoxedKernel::operator()(const c10::OperatorHandle& handle, c10::DispatchKey
 
   // Ops that write their arguments themselves. Those with out= arguments and no functional overload (arange) may resize them: their
   // sizes are learned too.
-  const bool mutating =
-      !in_place_ && !out_ && !info_->mutated.empty() && (!info_->mutates_if || (*stack)[begin + *info_->mutates_if].toBool());
+  const bool mutating = !in_place_ && !out_ && info_->writes(c10::ArrayRef<c10::IValue>(*stack).slice(begin));
   const bool resizes = mutating && schema.arguments().back().is_out();
   const size_t aliased = mutating ? std::count_if(schema.returns().begin(), schema.returns().end(),
                                                   [](const c10::Argument& r) { return r.alias_info() != nullptr; })

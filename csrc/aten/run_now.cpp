@@ -130,7 +130,7 @@ void run_now(const ir::OpInfo& info, const c10::OperatorHandle& handle, Stack* s
     }
   }
   // A write through an alias is a host write: packed copies and other readers must see it.
-  const bool writes = !info.mutates_if || (*stack)[begin + *info.mutates_if].toBool();
+  const bool writes = info.writes(c10::ArrayRef<c10::IValue>(*stack).slice(begin));
   for (uint32_t m : info.mutated) {
     const c10::IValue& value = (*stack)[begin + m];
     if (writes && value.isTensor() && value.toTensor().defined()) {

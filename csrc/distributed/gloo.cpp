@@ -4,6 +4,8 @@
 // made here: the first function of the class that is not inline, the destructor, lives in libtorch_cpu.
 #include "csrc/distributed/gloo.h"
 
+#include <signal.h>
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -44,9 +46,23 @@ static_assert(sizeof(ProcessGroupGloo) == 488, "the size that libtorch_cpu of to
 }  // namespace c10d
 
 namespace torch_hpu::distributed {
+namespace {
+
+// Gloo writes to sockets in a way that raises SIGPIPE when the other side has ended, which by default ends this process without a word. Python
+// ignores the signal, a C++ program does not, unless it has a handler of its own.
+void ignore_broken_pipes() {
+  struct sigaction current = {};
+  if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) {
+    current.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &current, nullptr);
+  }
+}
+
+}  // namespace
 
 c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                                             std::chrono::milliseconds timeout) {
+  ignore_broken_pipes();
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, c10d::ProcessGroupGloo::Options::create_default(timeout));
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
+#include <iterator>
 #include <sstream>
 
 namespace torch_hpu::distributed {
@@ -10,6 +10,8 @@ namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(500);
 constexpr auto kPatience = std::chrono::milliseconds(3000);  // six missing signs
+
+constexpr const char* kLost = "hccl/lost";  // the ranks that one of the others has given up
 
 std::string key_of(int rank) {
   return "hccl/alive/" + std::to_string(rank);
@@ -50,15 +52,19 @@ void Liveness::entered(const std::string& collective) {
   collective_ = collective;
 }
 
+int64_t Liveness::global_rank(int rank) const {
+  return static_cast<size_t>(rank) < global_ranks_.size() ? global_ranks_[rank] : rank;
+}
+
 std::string Liveness::rank_name(int rank) const {
-  return "rank " + std::to_string(static_cast<size_t>(rank) < global_ranks_.size() ? global_ranks_[rank] : rank);
+  return "rank " + std::to_string(global_rank(rank));
 }
 
 void Liveness::publish(bool left) {
   std::ostringstream text;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    text << ++beat_ << ' ' << left << ' ' << sequence_ << ' ' << collective_;
+    text << ++beat_ << ' ' << left << ' ' << !lost_.empty() << ' ' << sequence_ << ' ' << collective_;
   }
   std::lock_guard<std::mutex> lock(store_mutex_);
   store_->set(key_of(rank_), text.str());
@@ -69,6 +75,7 @@ void Liveness::beat() {
   while (!changed_.wait_for(lock, kInterval, [&] { return stopping_; })) {
     lock.unlock();
     try {
+      learn();
       publish(false);
     } catch (const std::exception&) {
       return;  // the store is gone; the next collective will tell
@@ -88,30 +95,87 @@ Liveness::Sign Liveness::read(int rank) {
     text = store_->get_to_str(key_of(rank));
   }
   std::istringstream stream(text);
-  stream >> sign.beat >> sign.left >> sign.sequence >> sign.collective;
+  stream >> sign.beat >> sign.left >> sign.knows >> sign.sequence >> sign.collective;
   return sign;
 }
 
+void Liveness::learn() {
+  if (knows()) {
+    return;
+  }
+  std::string text;
+  {
+    std::lock_guard<std::mutex> lock(store_mutex_);
+    if (!store_->check({kLost})) {
+      return;
+    }
+    text = store_->get_to_str(kLost);
+  }
+  std::istringstream stream(text);
+  std::lock_guard<std::mutex> lock(mutex_);
+  lost_.assign(std::istream_iterator<int>(stream), {});
+}
+
+void Liveness::tell(std::vector<int> lost) {
+  const std::string text = c10::Join(" ", lost);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    lost_ = std::move(lost);
+  }
+  {
+    std::lock_guard<std::mutex> lock(store_mutex_);
+    store_->set(kLost, text);
+  }
+  publish(false);
+}
+
+bool Liveness::knows() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return !lost_.empty();
+}
+
+std::string Liveness::verdict() {
+  const std::string silence = "no sign of life for " + std::to_string(kPatience.count() / 1000) + " seconds";
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::string> reasons;
+  for (int r : lost_) {
+    reasons.push_back(r == rank_ ? "the others have heard " + silence + " from this rank"
+                                 : rank_name(r) + " is lost: it has given " + silence);
+  }
+  return c10::Join("; ", reasons);
+}
+
+void Liveness::watch(std::vector<Sign>& signs, const std::function<bool(int)>& awaited) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (bool waiting = true; waiting && std::chrono::steady_clock::now() < deadline;) {
+    std::this_thread::sleep_for(kInterval / 5);
+    waiting = false;
+    for (int r = 0; r < size_; ++r) {
+      if (awaited(r)) {
+        signs[r] = read(r);
+        waiting = waiting || awaited(r);
+      }
+    }
+  }
+}
+
 std::string Liveness::diagnose() {
-  std::vector<Sign> first, last;
+  if (knows()) {
+    return verdict();
+  }
   try {
+    std::vector<Sign> first;
     for (int r = 0; r < size_; ++r) {
       first.push_back(read(r));
     }
-    last = first;
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    std::vector<Sign> last = first;
     const auto silent = [&](int r) { return r != rank_ && !last[r].left && last[r].beat == first[r].beat; };
-    for (bool waiting = true; waiting && std::chrono::steady_clock::now() < deadline;) {
-      std::this_thread::sleep_for(kInterval / 5);
-      waiting = false;
-      for (int r = 0; r < size_; ++r) {
-        if (silent(r)) {
-          last[r] = read(r);
-          waiting = waiting || silent(r);
-        }
-      }
+    watch(last, [&](int r) { return silent(r) && !knows(); });
+    if (knows()) {
+      return verdict();
     }
-    std::vector<std::string> lost, left, behind;
+    std::vector<int> lost;
+    std::vector<std::string> left, behind;
     int64_t sequence = 0;
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -124,18 +188,26 @@ std::string Liveness::diagnose() {
       if (last[r].left) {
         left.push_back(rank_name(r) + " has left the group");
       } else if (silent(r)) {
-        lost.push_back(rank_name(r) + " is lost: it has given no sign of life for " + std::to_string(kPatience.count() / 1000) +
-                       " seconds");
+        lost.push_back(r);
       } else if (last[r].sequence < sequence) {
         behind.push_back(rank_name(r) + " is alive but has come only to its collective " + std::to_string(last[r].sequence) + " (" +
                          last[r].collective + "), this rank is at " + std::to_string(sequence));
       }
     }
-    const auto& reasons = !lost.empty() ? lost : !left.empty() ? left : behind;
-    return c10::Join("; ", reasons);
+    if (lost.empty()) {
+      return c10::Join("; ", left.empty() ? behind : left);
+    }
+    tell(lost);
+    if (global_rank(rank_) == 0) {
+      // The store usually ends with this process. The others may fail only when it does: they get the time to hear the reason first.
+      const auto is_lost = [&](int r) { return std::find(lost.begin(), lost.end(), r) != lost.end(); };
+      watch(last, [&](int r) { return r != rank_ && !is_lost(r) && !last[r].left && !last[r].knows; });
+    }
+    return verdict();
   } catch (const std::exception&) {
-    return "the store of the process group cannot be reached: the process that holds it (" + rank_name(0) +
-           ", unless a launcher does) is lost";
+    return knows() ? verdict()
+                   : "the store of the process group cannot be reached: the process that holds it (" + rank_name(0) +
+                         ", unless a launcher does) is lost";
   }
 }
 

@@ -1,11 +1,13 @@
 // Who is still there: every rank of a group leaves a sign of life in the group's store twice a second, with the number and the name of its
-// last collective. Nothing acts on it; when a collective fails, diagnose() says which rank is to blame.
+// last collective. Nothing acts on it; when a collective fails, diagnose() says which rank is to blame, and the first rank that finds one
+// lost tells the others: some fail only when the next process ends, and with that, often, the store.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -22,7 +24,8 @@ class Liveness {
   Liveness& operator=(const Liveness&) = delete;
 
   void entered(const std::string& collective);  // this rank hands its next collective to the engine
-  // Watches the others for up to three seconds: "rank 2 is lost: ...", or who waits for whom. Empty when nothing can be said. Any thread.
+  // Watches the others for up to three seconds: "rank 2 is lost: ...", or who waits for whom. Empty when nothing can be said. Where a rank
+  // is lost, the answer stays, and rank 0 waits up to three seconds more until the others know it, too. Any thread.
   std::string diagnose();
   std::string rank_name(int rank) const;
   void stop();  // says goodbye to the others; harmless when repeated
@@ -31,11 +34,18 @@ class Liveness {
   struct Sign {
     int64_t beat = -1, sequence = 0;
     std::string collective;
-    bool left = false;
+    bool left = false, knows = false;  // has said goodbye; knows of a lost rank
   };
   void beat();
   void publish(bool left);
   Sign read(int rank);
+  void tell(std::vector<int> lost);
+  void learn();  // what another rank has told
+  bool knows();
+  std::string verdict();
+  // Reads the signs of the ranks that are awaited, until none is or three seconds are over.
+  void watch(std::vector<Sign>& signs, const std::function<bool(int)>& awaited);
+  int64_t global_rank(int rank) const;
 
   const c10::intrusive_ptr<c10d::Store> store_;
   const int rank_, size_;
@@ -46,6 +56,7 @@ class Liveness {
   bool stopping_ = false;
   int64_t beat_ = 0, sequence_ = 0;
   std::string collective_ = "nothing";
+  std::vector<int> lost_;  // ranks that this rank or another has given up
   std::thread thread_;
 };
 

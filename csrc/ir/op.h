@@ -51,6 +51,11 @@ struct OpInfo {
   bool is_view = false;                            // some return aliases an argument that is not written
   bool ignores_self = false;  // argument 0 gives shape and dtype only, its bytes are not read (fill, zero, copy, uniform ...)
   uint64_t unit = 0;          // bit i: a 1 in argument i is structure (it multiplies nothing), other numbers are run-time arguments
+
+  // Whether a call with these arguments writes some of them.
+  bool writes(c10::ArrayRef<c10::IValue> arguments) const {
+    return !mutated.empty() && (!mutates_if || arguments[*mutates_if].toBool());
+  }
 };
 
 // A row of the op table: what the dispatcher's list cannot tell. `name` is "add.Tensor" (namespace aten).

@@ -17,7 +17,8 @@ namespace torch_hpu {
 
 // Joins the group that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe, also when it has one rank only. Without WORLD_SIZE nothing happens and
 // it returns false. Blocks until all ranks have come. timeout: of that, and of every collective; a collective that fails, because a rank is lost or
-// late, names the rank. Throws for an incomplete environment, and when the process has a group already.
+// late, names the rank. Throws for an incomplete environment, and when the process has a group already. From then on the process ignores SIGPIPE,
+// unless the program has a handler for it: writing to a rank that has ended is an error of the collective.
 TORCH_HPU_API bool init_process_group_from_env(std::chrono::milliseconds timeout = std::chrono::minutes(30));
 // Waits for what is under way and leaves; harmless without a group.
 TORCH_HPU_API void destroy_process_group();

@@ -445,18 +445,23 @@ def run_collectives(folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def run_killed(folder: Path) -> None:
-    """Rank 1 dies between two collectives."""
+def run_killed(folder: Path, pause: float = 0.1) -> None:
+    """Rank 1 dies between two collectives; rank 2 comes to the second one after so many seconds."""
     dist.init_process_group("hccl", timeout=timedelta(seconds=20))
     t = torch.ones(1000, device="hpu")
     dist.all_reduce(t)
     t.cpu()
     if dist.get_rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.1)
+    time.sleep(pause if dist.get_rank() == 2 else 0.1)
     dist.all_reduce(t)
     (folder / f"{dist.get_rank()}.txt").write_text("recorded")
     t.cpu()
+
+
+def run_killed_behind(folder: Path) -> None:
+    """Rank 2 fails when rank 0, which holds the store, has long found out who is lost and is gone."""
+    run_killed(folder, 5)
 
 
 def run_late(folder: Path) -> None:
@@ -506,9 +511,10 @@ def test_collective(name: str, reports: list[dict[str, str]]) -> None:
         assert report[name] == "", f"on rank {rank} of {len(reports)}: {report[name]}"
 
 
-def test_killed_rank_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["killed", "killed_behind"])
+def test_killed_rank_is_named(tmp_path: Path, part: str) -> None:
     begin = time.monotonic()
-    result = launch(tmp_path, "killed", 3)
+    result = launch(tmp_path, part, 3)
     assert time.monotonic() - begin < 60  # of which most is the start of Python
     assert result.returncode == 128 + signal.SIGKILL, result.stdout + result.stderr
     assert re.search(r"launch: rank 1 \(pid \d+\) was ended by signal 9 \(SIGKILL\)", result.stderr)
