@@ -18,16 +18,20 @@ bool is_half(c10::ScalarType t) {
 }
 
 // One element in the place of each tensor. Elementwise ops get ones, which can be divided by; to others zero is a valid index. Random ops draw
-// from a generator of their own; nothing when they take none.
+// from a generator of their own. Nothing when they take none, and when the op is told the sizes.
 std::optional<torch::jit::Stack> single_elements(const ir::OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   torch::jit::Stack stack;
   bool draws = op.random;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& value = arguments[i];
-    if (op.random && value.isNone() && op.handle.schema().arguments()[i].name() == "generator") {
+    const c10::Argument& argument = op.handle.schema().arguments()[i];
+    if (op.random && value.isNone() && argument.name() == "generator") {
       stack.emplace_back(at::make_generator<at::CPUGeneratorImpl>());
       draws = false;
       continue;
+    }
+    if (argument.real_type()->kind() == c10::TypeKind::SymIntType && !argument.default_value()) {
+      return std::nullopt;  // says how large the tensors are (native_group_norm)
     }
     if (!value.isTensor()) {
       const bool tensors = value.isTensorList() || (value.isList() && !value.toListRef().empty() && value.toListRef()[0].isTensor());

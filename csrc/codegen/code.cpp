@@ -125,22 +125,28 @@ std::string compile_plan(const Plan& plan) {
   return compile_object(module);
 }
 
+// A code that still has to be loaded. Without functions: nothing to do.
+struct Unloaded {
+  std::shared_ptr<Code> code = std::make_shared<Code>();
+  ObjectFile file;
+};
+
 // `key`: the plan's structure, as the disk knows it.
-std::shared_ptr<const Code> build(Plan& plan, const std::string& key) {
-  auto code = std::make_shared<Code>();
+Unloaded build(Plan& plan, const std::string& key) {
+  Unloaded built;
   if (plan.kept_points() == 0 || plan.loop.stores.empty()) {
-    return code;
+    return built;
   }
   choose(plan, host().vector_bytes);
-  code->partial_bytes = partials_layout(plan).bytes;
-  code->block = plan.flat ? plan.block() : 0;
+  Code& code = *built.code;
+  code.partial_bytes = partials_layout(plan).bytes;
+  code.block = plan.flat ? plan.block() : 0;
   const int64_t points = plan.kept_points() * std::max<int64_t>(plan.reduced_points(), 1);
   const int64_t cycles = std::max<int64_t>(points / plan.lanes, 1) * plan.cost_per_vector;
-  std::vector<std::string> functions;
   for (const Phase& phase : phases(plan)) {
-    functions.push_back(function_name(functions.size()));
+    built.file.functions.push_back(function_name(code.phases.size()));
     const int64_t items = phase_items(plan, phase);
-    code->phases.push_back({nullptr, items, std::max<int64_t>(1, cycles / items)});
+    code.phases.push_back({nullptr, items, std::max<int64_t>(1, cycles / items)});
   }
   std::optional<std::string> object = disk_cache::find("kernel", key);
   if (!object) {
@@ -148,11 +154,27 @@ std::shared_ptr<const Code> build(Plan& plan, const std::string& key) {
     count(Counter::kCodeCompilations);
     disk_cache::insert("kernel", key, *object);
   }
-  code->object = load_object(*object, functions);
-  for (size_t i = 0; i < functions.size(); ++i) {
-    code->phases[i].entry = reinterpret_cast<Entry>(code->object->address(functions[i]));
+  built.file.bytes = std::move(*object);
+  return built;
+}
+
+// Links the codes, all in one go.
+void load(std::vector<Unloaded>& built) {
+  std::vector<ObjectFile> files;
+  std::vector<Code*> codes;
+  for (Unloaded& b : built) {
+    if (!b.file.functions.empty()) {
+      files.push_back(std::move(b.file));
+      codes.push_back(b.code.get());
+    }
   }
-  return code;
+  const std::vector<std::shared_ptr<const LoadedObject>> objects = load_objects(files);
+  for (size_t i = 0; i < codes.size(); ++i) {
+    codes[i]->object = objects[i];
+    for (size_t f = 0; f < codes[i]->phases.size(); ++f) {
+      codes[i]->phases[f].entry = reinterpret_cast<Entry>(objects[i]->address(files[i].functions[f]));
+    }
+  }
 }
 
 }  // namespace
@@ -185,15 +207,16 @@ std::vector<Located> find_code(const std::vector<Loop>& loops) {
       }
     }
   }
-  std::vector<std::shared_ptr<const Code>> built;
-  for (size_t i = 0; i < missing.size(); ++i) {
-    built.push_back(build(*missing[i], std::string(missing_keys[i])));
-  }
   if (!missing.empty()) {
+    std::vector<Unloaded> built;
+    for (size_t i = 0; i < missing.size(); ++i) {
+      built.push_back(build(*missing[i], std::string(missing_keys[i])));
+    }
+    load(built);
     const std::lock_guard<std::mutex> lock(cache_mutex());
     for (size_t i = 0; i < built.size(); ++i) {
-      cache().insert(std::string(missing_keys[i]), built[i]);
-      known[missing_keys[i]] = built[i];
+      cache().insert(std::string(missing_keys[i]), built[i].code);
+      known[missing_keys[i]] = built[i].code;
     }
   }
   for (size_t i = 0; i < loops.size(); ++i) {

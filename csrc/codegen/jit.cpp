@@ -1,4 +1,4 @@
-// LLJIT behind one mutex. LLJIT maps code writable or executable, never both. Every object gets a JITDylib, a name space, of its own,
+// LLJIT behind one mutex. Code is mapped writable or executable, never both. Every object gets a JITDylib, a name space, of its own,
 // linked against the one that holds the functions which code may call; it is removed when the last kernel of the object dies.
 // The JIT itself is never destroyed: kernels may outlive static destruction.
 #include "csrc/codegen/jit.h"
@@ -6,12 +6,14 @@
 #include <c10/util/Exception.h>
 #include <llvm/ExecutionEngine/Orc/CompileUtils.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
 
 #include <map>
 #include <mutex>
 
+#include "csrc/codegen/code_memory.h"
 #include "csrc/codegen/codegen.h"
 #include "csrc/codegen/functions.h"
 #include "csrc/codegen/host.h"
@@ -35,8 +37,12 @@ void checked(llvm::Error error, const char* what) {
   }
 }
 
+// Bytes for what linking adds to an object, and for its alignment. It drops more: symbols, relocations and names take less room in memory, or none.
+constexpr size_t kRoom = 256;
+
 struct Jit {
   std::recursive_mutex mutex;  // an object that fails to load is removed under it
+  CodeMemory memory;
   std::unique_ptr<LLJIT> lljit;
   std::unique_ptr<llvm::TargetMachine> machine = make_target_machine();
   uint64_t objects = 0;  // names their JITDylibs
@@ -48,6 +54,10 @@ struct Jit {
     lljit = checked(LLJITBuilder()
                         .setJITTargetMachineBuilder(std::move(builder))
                         .setLinkProcessSymbolsByDefault(false)
+                        .setObjectLinkingLayerCreator(
+                            [this](ExecutionSession& session, const llvm::Triple&) -> llvm::Expected<std::unique_ptr<ObjectLayer>> {
+                              return std::make_unique<ObjectLinkingLayer>(session, memory);
+                            })
                         .setPlatformSetUp(setUpInactivePlatform)  // no initializers, no exceptions: nothing to set up
                         .create(),
                     "cannot start");
@@ -96,17 +106,30 @@ std::string compile_object(llvm::Module& module) {
   return object->getBuffer().str();
 }
 
-std::shared_ptr<const LoadedObject> load_object(const std::string& bytes, const std::vector<std::string>& functions) {
+std::vector<std::shared_ptr<const LoadedObject>> load_objects(const std::vector<ObjectFile>& files) {
+  if (files.empty()) {
+    return {};
+  }
   Jit& j = jit();
   const std::lock_guard<std::recursive_mutex> lock(j.mutex);
-  JITDylib& space = j.lljit->getExecutionSession().createBareJITDylib("object" + std::to_string(j.objects++));
-  space.addToLinkOrder(j.lljit->getMainJITDylib());
-  auto loaded = std::make_shared<Object>(space);
-  checked(j.lljit->addObjectFile(space, llvm::MemoryBuffer::getMemBufferCopy(bytes)), "cannot add an object");
-  for (const std::string& name : functions) {
-    loaded->addresses_[name] = checked(j.lljit->lookup(space, name), "cannot link").toPtr<void*>();
+  size_t nbytes = 0;
+  for (const ObjectFile& file : files) {
+    nbytes += file.bytes.size() + kRoom;
   }
-  return loaded;
+  j.memory.reserve(nbytes);
+  std::vector<std::shared_ptr<const LoadedObject>> objects;
+  for (const ObjectFile& file : files) {
+    JITDylib& space = j.lljit->getExecutionSession().createBareJITDylib("object" + std::to_string(j.objects++));
+    space.addToLinkOrder(j.lljit->getMainJITDylib());
+    auto loaded = std::make_shared<Object>(space);
+    checked(j.lljit->addObjectFile(space, llvm::MemoryBuffer::getMemBufferCopy(file.bytes)), "cannot add an object");
+    for (const std::string& name : file.functions) {
+      loaded->addresses_[name] = checked(j.lljit->lookup(space, name), "cannot link").toPtr<void*>();
+    }
+    objects.push_back(std::move(loaded));
+  }
+  j.memory.seal();
+  return objects;
 }
 
 const llvm::DataLayout& jit_layout() {

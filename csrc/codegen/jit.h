@@ -20,9 +20,14 @@ class LoadedObject {
 // The bytes of an object file with the code of a verified module, for this host. Thread-safe; compilations queue up.
 std::string compile_object(llvm::Module& module);
 
-// Links such bytes into the process. `functions`: the names that will be asked for; they are the object's own, other objects may have
-// the same. Thread-safe.
-std::shared_ptr<const LoadedObject> load_object(const std::string& bytes, const std::vector<std::string>& functions);
+// `functions`: the names that will be asked for; they are the object's own, other objects may have the same.
+struct ObjectFile {
+  std::string bytes;
+  std::vector<std::string> functions;
+};
+
+// Links such bytes into the process, in the order of the files. Thread-safe.
+std::vector<std::shared_ptr<const LoadedObject>> load_objects(const std::vector<ObjectFile>& files);
 
 // Layout of the host's data, which modules must carry.
 const llvm::DataLayout& jit_layout();

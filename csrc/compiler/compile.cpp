@@ -6,6 +6,7 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
+#include "csrc/support/disk_cache.h"
 #include "csrc/support/exit.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/log.h"
@@ -14,9 +15,10 @@ namespace torch_hpu::compiler {
 
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) {
   const auto start = std::chrono::steady_clock::now();
-  const Program program = tier == Tier::kGeneric ? all_extern(graph) : optimize(graph, id);
-  std::unique_ptr<Recipe> recipe = emit(program);
-  recipe->from_disk = program.from_disk;
+  const auto program = std::make_shared<const Program>(tier == Tier::kGeneric ? all_extern(graph) : optimize(graph, id));
+  std::unique_ptr<Recipe> recipe = emit(*program);
+  recipe->text = [program] { return to_string(*program); };
+  recipe->from_disk = program->from_disk;
   recipe->id = id;
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {
@@ -27,7 +29,10 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
 }
 
 void prepare() {
-  static const std::shared_future<void> code = run_aside(&codegen::prepare);
+  static const std::shared_future<void> code = run_aside([] {
+    disk_cache::enabled();  // describes this machine
+    codegen::prepare();
+  });
 }
 
 }  // namespace torch_hpu::compiler

@@ -116,10 +116,7 @@ std::unique_ptr<Recipe> emit(const Program& program) {
     }
   };
   std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
-  const auto load_code = [&] {
-    kernels = codegen::compile(groups);
-    recipe->text = to_string(program);  // here since it takes its time, too
-  };
+  const auto load_code = [&] { kernels = codegen::compile(groups); };
   // What the disk holds is loaded by two threads. A new program's steps are timed, with nothing else running.
   if (program.from_disk) {
     // Deferred where no thread can be had. Its destructor waits.

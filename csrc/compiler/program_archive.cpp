@@ -67,13 +67,9 @@ std::optional<std::string> program_key(const ir::Graph& graph) {
   if (!disk_cache::enabled() || options().verify || !options().dump.empty()) {
     return std::nullopt;
   }
-  ir::Graph structure = graph;  // without what differs between runs of one recipe
-  for (ir::Scalar& scalar : structure.scalars) {
-    scalar.value = {};
-  }
   try {
     // With other threads other kernels are chosen: steps of a program from disk find the choices there, too.
-    return codegen::host_description() + '\n' + std::to_string(at::get_num_threads()) + " threads\n" + ir::to_string(structure);
+    return codegen::host_description() + '\n' + std::to_string(at::get_num_threads()) + " threads\n" + ir::structure_of(graph);
   } catch (const c10::NotImplementedError&) {
     return std::nullopt;
   }

@@ -4,17 +4,37 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "csrc/device/fork.h"
 #include "csrc/support/exit.h"
+#include "csrc/support/team.h"
 
 namespace torch_hpu::device {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How long the worker leaves a task to its caller, who is often just about to wait for it, and then computes it itself, with the team that it has.
+constexpr auto kHandOver = std::chrono::microseconds(300);
+// See Note [Teams of OpenMP threads]: how long a worker with nothing to do keeps its team, and how far apart a thread gives it back for others.
+constexpr auto kTeamKept = std::chrono::seconds(1);
+constexpr auto kTeamsApart = std::chrono::milliseconds(250);
+
+// Of a thread that waits for a worker.
+void release_own_team() {
+  thread_local Clock::time_point next;
+  if (const auto now = Clock::now(); now >= next) {
+    next = now + kTeamsApart;
+    release_team();
+  }
+}
 
 class Queue final : public StreamQueue {
  public:
@@ -54,9 +74,15 @@ class Queue final : public StreamQueue {
   void wait(uint64_t ticket) override {
     check_not_forked();
     std::unique_lock<std::mutex> lock(mutex_);
+    bool released = false;
     while (finished_.load(std::memory_order_relaxed) < ticket) {
       if (!busy_) {
+        dismiss_team();
         run_one(lock);
+      } else if (!std::exchange(released, true)) {
+        lock.unlock();
+        release_own_team();
+        lock.lock();
       } else {
         wait_for_change(lock);
       }
@@ -121,12 +147,42 @@ class Queue final : public StreamQueue {
     --waiting_;
   }
 
+  // The worker shall give its team back: a caller computes instead.
+  void dismiss_team() {
+    if (has_team_ && !dismissed_ && Clock::now() >= next_dismissal_) {
+      next_dismissal_ = Clock::now() + kTeamsApart;
+      dismissed_ = true;
+      work_.notify_one();
+    }
+  }
+
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      work_.wait(lock, [&] { return worker_may_run(); });
-      run_one(lock);
+      rest(lock);
+      while (worker_may_run()) {
+        has_team_ = true;
+        dismissed_ = false;
+        run_one(lock);
+      }
     }
+  }
+
+  // Until there is something to do for the worker.
+  void rest(std::unique_lock<std::mutex>& lock) {
+    const auto called = [&] { return worker_may_run() || dismissed_; };
+    if (!has_team_) {
+      work_.wait(lock, called);
+    } else if (!work_.wait_for(lock, kTeamKept, called)) {
+      dismissed_ = true;
+    }
+    if (std::exchange(dismissed_, false)) {
+      has_team_ = false;
+      lock.unlock();
+      release_team();
+      lock.lock();
+    }
+    work_.wait_for(lock, kHandOver, [&] { return !worker_may_run(); });
   }
 
   const c10::Stream stream_;
@@ -139,6 +195,9 @@ class Queue final : public StreamQueue {
   bool busy_ = false;
   bool stopping_ = false;
   bool worker_started_ = false;
+  bool has_team_ = false;   // the worker, perhaps: it has run a task
+  bool dismissed_ = false;  // it shall give the team back
+  Clock::time_point next_dismissal_;
 };
 
 using Key = std::pair<c10::DeviceIndex, c10::StreamId>;

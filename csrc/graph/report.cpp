@@ -69,7 +69,7 @@ std::string as_text(const Captured& graph) {
   for (const auto& step : graph.steps()) {
     out << "  " << step.name << '\n';
   }
-  out << "\nrecorded:\n" << ir::to_string(graph.trace().graph) << "\ncompiled:\n" << graph.recipe().text;
+  out << "\nrecorded:\n" << ir::to_string(graph.trace().graph) << "\ncompiled:\n" << graph.recipe().text();
   return out.str();
 }
 

@@ -1,5 +1,7 @@
-#include <iomanip>
+#include <charconv>
+#include <cstdio>
 #include <sstream>
+#include <string_view>
 
 #include "csrc/ir/op.h"
 #include "csrc/ir/text.h"
@@ -7,148 +9,214 @@
 namespace torch_hpu::ir {
 namespace {
 
+// Everything is appended to one string: the text of a whole graph is the key of its program on disk, made before anything else can happen.
+void put(std::string& out, int64_t n) {
+  char digits[24];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, n).ptr);
+}
+
+void put(std::string& out, std::string_view name, uint32_t id) {
+  out += name;
+  put(out, static_cast<int64_t>(id));
+}
+
+void put(std::string& out, double d) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", d);
+  out += text;
+  if (std::string_view(text).find_first_of(".en") ==
+      std::string_view::npos) {  // 2 is an integer, 2.0 a float; inf and nan speak for themselves
+    out += ".0";
+  }
+}
+
+void put(std::string& out, bool b) {
+  out += b ? "true" : "false";
+}
+
+// item(i) puts the i-th.
+template <typename F>
+void put_list(std::string& out, std::string_view open, std::string_view close, size_t n, F item) {
+  out += open;
+  for (size_t i = 0; i < n; ++i) {
+    out += i == 0 ? "" : ", ";
+    item(i);
+  }
+  out += close;
+}
+
 template <typename List>
-std::string list(const char* open, const List& values) {
-  std::ostringstream out;
-  out << std::setprecision(17) << std::boolalpha << open;
-  const char* separator = "";
-  for (const auto& v : values) {
-    out << separator << v;
-    separator = ", ";
-  }
-  out << ']';
-  return out.str();
+void put_list(std::string& out, std::string_view open, const List& values) {
+  put_list(out, open, "]", values.size(), [&](size_t i) { put(out, values[i]); });
 }
 
-std::string number(double d) {
-  std::ostringstream out;
-  out << std::setprecision(17) << d;
-  std::string s = out.str();
-  if (s.find_first_of(".en") == std::string::npos) {  // 2 is an integer, 2.0 a float; inf and nan speak for themselves
-    s += ".0";
-  }
-  return s;
-}
-
-std::string constant(const c10::IValue& v) {
+void put_constant(std::string& out, const c10::IValue& v) {
   if (v.isInt()) {
-    return std::to_string(v.toInt());
-  }
-  if (v.isDouble()) {
-    return number(v.toDouble());
-  }
-  if (v.isBool()) {
-    return v.toBool() ? "true" : "false";
-  }
-  if (v.isString()) {
-    return '"' + v.toStringRef() + '"';
-  }
-  if (v.isIntList()) {
-    return list("i[", v.toIntVector());
-  }
-  if (v.isDoubleList()) {
-    return list("d[", v.toDoubleVector());
-  }
-  if (v.isBoolList()) {
+    put(out, v.toInt());
+  } else if (v.isDouble()) {
+    put(out, v.toDouble());
+  } else if (v.isBool()) {
+    put(out, v.toBool());
+  } else if (v.isString()) {
+    out += '"' + v.toStringRef() + '"';
+  } else if (v.isIntList()) {
+    put_list(out, "i[", v.toIntVector());
+  } else if (v.isDoubleList()) {
+    put_list(out, "d[", v.toDoubleVector());
+  } else if (v.isBoolList()) {
     const auto bools = v.toBoolList();
-    return list("b[", std::vector<bool>(bools.begin(), bools.end()));
+    put_list(out, "b[", std::vector<bool>(bools.begin(), bools.end()));
+  } else if (v.isDevice()) {
+    out += "device(" + v.toDevice().str() + ")";
+  } else {
+    TORCH_CHECK_NOT_IMPLEMENTED(false, "[ir] no text for a constant of type ", v.tagKind());
   }
-  if (v.isDevice()) {
-    return "device(" + v.toDevice().str() + ")";
-  }
-  TORCH_CHECK_NOT_IMPLEMENTED(false, "[ir] no text for a constant of type ", v.tagKind());
 }
 
-std::string window(WindowId w) {
-  return w == kNone ? "none" : "w" + std::to_string(w);
+void put_window(std::string& out, WindowId w) {
+  if (w == kNone) {
+    out += "none";
+  } else {
+    put(out, "w", w);
+  }
 }
 
-std::string argument(const Graph& g, const Arg& arg) {
+void put_argument(std::string& out, const Graph& g, const Arg& arg) {
   switch (arg.kind) {
     case Arg::Kind::kNone:
-      return "none";
+      out += "none";
+      return;
     case Arg::Kind::kWindow:
-      return window(arg.index) + (arg.wrapped ? "!" : "");
-    case Arg::Kind::kWindowList: {
-      std::vector<std::string> items;
-      for (uint32_t k = 0; k < arg.count; ++k) {
-        items.push_back(window(g.list_items[arg.index + k]));
-      }
-      return list("[", items);
-    }
+      put_window(out, arg.index);
+      break;
+    case Arg::Kind::kWindowList:
+      put_list(out, "[", "]", arg.count, [&](size_t i) { put_window(out, g.list_items[arg.index + i]); });
+      return;
     case Arg::Kind::kScalar:
-      return "s" + std::to_string(arg.index);
+      put(out, "s", arg.index);
+      return;
     case Arg::Kind::kScalarTensor:
-      return "s" + std::to_string(arg.index) + ":" + c10::toString(arg.dtype) + (arg.wrapped ? "!" : "");
+      put(out, "s", arg.index);
+      out += ':';
+      out += c10::toString(arg.dtype);
+      break;
     case Arg::Kind::kConst:
-      return constant(arg.value);
+      put_constant(out, arg.value);
+      return;
   }
-  return "";
+  out += arg.wrapped ? "!" : "";
 }
 
-template <typename F>
-std::string tuple(size_t n, F item) {
-  std::string s = "(";
-  for (size_t i = 0; i < n; ++i) {
-    s += (i == 0 ? "" : ", ") + item(i);
+void put(std::string& out, const Buffer& buffer) {
+  const bool local = buffer.kind == BufferKind::kLocal;
+  put(out, buffer.nbytes);
+  out += local ? " local" : " input";
+  out += local && buffer.observable ? " observable" : "";
+  out += buffer.written ? " written" : "";
+}
+
+void put(std::string& out, const Window& v) {
+  put(out, "b", v.buffer);
+  out += ' ';
+  out += c10::toString(v.dtype);
+  put_list(out, " [", v.sizes);
+  put_list(out, " [", v.strides);
+  out += " @";
+  put(out, v.offset);
+  out += v.conj ? " conj" : "";
+  out += v.neg ? " neg" : "";
+}
+
+void put(std::string& out, const Graph& g, const Node& node) {
+  out += node.op->name;
+  put_list(out, " (", ")", node.args.size(), [&](size_t i) { put_argument(out, g, node.args[i]); });
+  put_list(out, " -> (", ")", node.writes.size(), [&](size_t i) { put_window(out, node.writes[i]); });
+  out += node.mutating ? " mutating" : "";
+  out += node.recomputed ? " recomputed" : "";
+  if (node.rng != kNone) {
+    put(out, " rng s", node.rng);
   }
-  return s + ")";
+}
+
+void put_scalar(std::string& out, const Scalar& scalar, bool values) {
+  constexpr std::string_view kNames[] = {"bool", "int", "float", "complex"};  // by category
+  out += kNames[static_cast<size_t>(scalar.category)];
+  if (!values) {
+    return;
+  }
+  out += ' ';
+  switch (scalar.category) {
+    case ScalarCategory::kBool:
+      put(out, scalar.value.i != 0);
+      break;
+    case ScalarCategory::kInt:
+      put(out, scalar.value.i);
+      break;
+    case ScalarCategory::kFloat:
+      put(out, scalar.value.d);
+      break;
+    case ScalarCategory::kComplex:
+      put(out, scalar.value.d);
+      out += ' ';
+      put(out, scalar.value.imag);
+      break;
+  }
+}
+
+std::string text_of(const Graph& g, bool values) {
+  std::string out;
+  for (size_t b = 0; b < g.buffers.size(); ++b) {
+    put(out, "buffer b", static_cast<uint32_t>(b));
+    out += ' ';
+    put(out, g.buffers[b]);
+    out += '\n';
+  }
+  for (size_t s = 0; s < g.scalars.size(); ++s) {
+    put(out, "scalar s", static_cast<uint32_t>(s));
+    out += ' ';
+    put_scalar(out, g.scalars[s], values);
+    out += '\n';
+  }
+  for (size_t w = 0; w < g.windows.size(); ++w) {
+    put(out, "window w", static_cast<uint32_t>(w));
+    out += ' ';
+    put(out, g.windows[w]);
+    out += '\n';
+  }
+  for (const Node& node : g.nodes) {
+    out += "node ";
+    put(out, g, node);
+    out += '\n';
+  }
+  return out;
 }
 
 }  // namespace
 
+std::string to_string(const Graph& graph) {
+  return text_of(graph, true);
+}
+
+std::string structure_of(const Graph& graph) {
+  return text_of(graph, false);
+}
+
 std::string to_string(const Buffer& buffer) {
-  const bool local = buffer.kind == BufferKind::kLocal;
-  return std::to_string(buffer.nbytes) + (local ? " local" : " input") + (local && buffer.observable ? " observable" : "") +
-         (buffer.written ? " written" : "");
+  std::string out;
+  put(out, buffer);
+  return out;
 }
 
-std::string to_string(const Window& v) {
-  std::ostringstream out;
-  out << 'b' << v.buffer << ' ' << c10::toString(v.dtype) << ' ' << list("[", v.sizes) << ' ' << list("[", v.strides) << " @" << v.offset
-      << (v.conj ? " conj" : "") << (v.neg ? " neg" : "");
-  return out.str();
+std::string to_string(const Window& window) {
+  std::string out;
+  put(out, window);
+  return out;
 }
 
-std::string to_string(const Graph& g, const Node& node) {
-  std::string s = node.op->name + ' ' + tuple(node.args.size(), [&](size_t i) { return argument(g, node.args[i]); }) + " -> " +
-                  tuple(node.writes.size(), [&](size_t i) { return window(node.writes[i]); });
-  s += node.mutating ? " mutating" : "";
-  s += node.recomputed ? " recomputed" : "";
-  return node.rng == kNone ? s : s + " rng s" + std::to_string(node.rng);
-}
-
-std::string to_string(const Graph& g) {
-  std::ostringstream out;
-  for (size_t b = 0; b < g.buffers.size(); ++b) {
-    out << "buffer b" << b << ' ' << to_string(g.buffers[b]) << '\n';
-  }
-  for (size_t s = 0; s < g.scalars.size(); ++s) {
-    const Scalar& scalar = g.scalars[s];
-    out << "scalar s" << s << ' ';
-    switch (scalar.category) {
-      case ScalarCategory::kBool:
-        out << "bool " << (scalar.value.i != 0 ? "true" : "false");
-        break;
-      case ScalarCategory::kInt:
-        out << "int " << scalar.value.i;
-        break;
-      case ScalarCategory::kFloat:
-        out << "float " << number(scalar.value.d);
-        break;
-      case ScalarCategory::kComplex:
-        out << "complex " << number(scalar.value.d) << ' ' << number(scalar.value.imag);
-        break;
-    }
-    out << '\n';
-  }
-  for (size_t w = 0; w < g.windows.size(); ++w) {
-    out << "window w" << w << ' ' << to_string(g.windows[w]) << '\n';
-  }
-  for (const Node& node : g.nodes) {
-    out << "node " << to_string(g, node) << '\n';
-  }
-  return out.str();
+std::string to_string(const Graph& graph, const Node& node) {
+  std::string out;
+  put(out, graph, node);
+  return out;
 }
 
 std::string to_dot(const Graph& g) {

@@ -77,6 +77,7 @@ class MatmulKernel {
  public:
   virtual ~MatmulKernel() = default;
   virtual void run(const MatmulPointers& p) const = 0;  // any number of threads at a time
+  virtual void prepare() const {}                       // makes what the first run without a packed copy would have to make
   virtual const char* name() const = 0;
 
   // Kernels that like b in a layout of their own: its size (0: as it is), and the way there.
@@ -91,9 +92,9 @@ std::unique_ptr<MatmulKernel> make_onednn_matmul(const MatmulProblem& problem, b
 std::unique_ptr<MatmulKernel> make_tile_matmul(const MatmulProblem& problem);                 // matmul_tile.cpp
 std::unique_ptr<MatmulKernel> make_blas_matmul(const MatmulProblem& problem);                 // matmul_blas.cpp
 
-// The fastest of the kernels, found by timing where the problem is small enough for that to be cheap; equal problems are timed once.
-// constant_b: b may be packed.
-std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& problem, bool constant_b);  // matmul_choice.cpp
+// The fastest of the kernels, found by timing where the problem is small enough for that to be cheap; equal problems are timed once
+// and share it. constant_b: b may be packed. Null: none can.
+std::shared_ptr<const MatmulKernel> choose_matmul(const MatmulProblem& problem, bool constant_b);  // matmul_choice.cpp
 
 // Factor i of a call (alpha, beta) in a run; 1 where the call has none.
 double factor(const LibraryCall& call, const Invocation& invocation, size_t i);  // matmul.cpp
@@ -111,7 +112,7 @@ class MatmulStep final : public LibraryStep {  // matmul.cpp
   LibraryCall call_;
   bool empty_ = false;
   bool transposed_ = false;
-  std::unique_ptr<MatmulKernel> kernel_;  // null: always by ATen
+  std::shared_ptr<const MatmulKernel> kernel_;  // null: always by ATen
   uint32_t packed_layout_ = 0;
 };
 

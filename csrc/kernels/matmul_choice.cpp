@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "csrc/kernels/matmul.h"
+#include "csrc/kernels/shared.h"
 #include "csrc/kernels/tile.h"
 #include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
@@ -95,9 +96,7 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
   return winner;
 }
 
-}  // namespace
-
-std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
+std::unique_ptr<MatmulKernel> choose(const MatmulProblem& p, bool constant_b, const std::string& key) {
   if (p.batch.empty() && p.m == 1 && p.k >= kStreamDepth) {
     if (auto kernel = make_tile_matmul(p)) {
       return kernel;
@@ -113,8 +112,16 @@ std::unique_ptr<MatmulKernel> choose_matmul(const MatmulProblem& p, bool constan
     return nullptr;
   }
   static auto* choices = new Choices;
-  const size_t choice = choices->get("matmul " + p.key() + (constant_b ? 'c' : 'v'), [&] { return fastest(timed, constant_b); });
+  const size_t choice = choices->get(key, [&] { return fastest(timed, constant_b); });
   return choice >= kNoCandidate ? nullptr : kCandidates[choice](p);
+}
+
+}  // namespace
+
+std::shared_ptr<const MatmulKernel> choose_matmul(const MatmulProblem& p, bool constant_b) {
+  static auto* kernels = new Shared<MatmulKernel>;
+  const std::string key = "matmul " + p.key() + (constant_b ? 'c' : 'v');
+  return kernels->get(key, [&] { return choose(p, constant_b, key); });
 }
 
 }  // namespace torch_hpu::kernels

@@ -52,24 +52,35 @@ dnnl::memory::data_type data_type(c10::ScalarType t) {
   return t == c10::ScalarType::Float ? D::f32 : t == c10::ScalarType::BFloat16 ? D::bf16 : t == c10::ScalarType::Half ? D::f16 : D::undef;
 }
 
+namespace {
+
+bool probe(c10::ScalarType dtype) {
+  try {
+    const auto x = any({1, 16, 8, 8}, dtype), w = any({16, 16, 3, 3}, dtype), y = any({1, 16, 6, 6}, dtype);
+    const auto direct = dnnl::algorithm::convolution_direct;
+    const dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, direct, x, w, y, {1, 1}, {0, 0},
+                                                            {0, 0});
+    dnnl::convolution_backward_data::primitive_desc(engine(), direct, x, w, y, {1, 1}, {0, 0}, {0, 0}, forward);
+    dnnl::convolution_backward_weights::primitive_desc(engine(), direct, x, w, y, {1, 1}, {0, 0}, {0, 0}, forward);
+    dnnl::matmul::primitive_desc(engine(), any({16, 16}, dtype), any({16, 16}, dtype), any({16, 16}, dtype));
+    return true;
+  } catch (const dnnl::error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
 bool has_dtype(c10::ScalarType t) {
-  auto probe = [](c10::ScalarType dtype) {
-    try {
-      const auto x = any({1, 16, 8, 8}, dtype), w = any({16, 16, 3, 3}, dtype), y = any({1, 16, 6, 6}, dtype);
-      const dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training,
-                                                              dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0});
-      dnnl::convolution_backward_data::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0},
-                                                      forward);
-      dnnl::convolution_backward_weights::primitive_desc(engine(), dnnl::algorithm::convolution_direct, x, w, y, {1, 1}, {0, 0}, {0, 0},
-                                                         forward);
-      dnnl::matmul::primitive_desc(engine(), any({16, 16}, dtype), any({16, 16}, dtype), any({16, 16}, dtype));
-      return true;
-    } catch (const dnnl::error&) {
-      return false;
-    }
-  };
-  static const bool bfloat16 = probe(c10::ScalarType::BFloat16), half = probe(c10::ScalarType::Half);
-  return t == c10::ScalarType::Float || (t == c10::ScalarType::BFloat16 && bfloat16) || (t == c10::ScalarType::Half && half);
+  if (t == c10::ScalarType::BFloat16) {
+    static const bool known = probe(t);
+    return known;
+  }
+  if (t == c10::ScalarType::Half) {
+    static const bool known = probe(t);
+    return known;
+  }
+  return t == c10::ScalarType::Float;
 }
 
 dnnl::memory::desc desc(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype) {

@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include "csrc/kernels/onednn_plan.h"
+#include "csrc/kernels/shared.h"
 #include "csrc/kernels/rows.h"
 #include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
@@ -16,6 +17,8 @@ using onednn::Plan;
 constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory, Method::kProduct,
                                Method::kWinograd};  // that are timed
 constexpr double kTimedFlops = 2e10;                // beyond, oneDNN's own choice
+// How much faster a plan has to be that needs oneDNN's sgemm, whose kernels every process has to generate anew.
+constexpr double kSgemmGain = 1.5;
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   try {
@@ -55,8 +58,9 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
       packed = aligned_bytes(plan->packed_bytes());
       plan->pack(addresses[1], packed.get());
     }
-    const double t = fastest_run([&] { plan->run(addresses, packed.get()); }, c.flops() > 5e8 ? 1 : 3);
-    TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << i << ": " << t * 1e6 << " us");
+    const double seconds = fastest_run([&] { plan->run(addresses, packed.get()); }, c.flops() > 5e8 ? 1 : 3);
+    const double t = plan->needs_sgemm() ? seconds * kSgemmGain : seconds;
+    TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << i << ": " << seconds * 1e6 << " us");
     if (t < best) {
       best = t;
       winner = i;
@@ -65,23 +69,31 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
   return winner;
 }
 
-Method choose(const std::string& key, const Convolution& c, const LibraryCall& call, bool constant_weights) {
+// A plan, and by which method.
+struct Chosen {
+  Method method;
+  std::unique_ptr<Plan> plan;
+};
+
+std::unique_ptr<Chosen> choose(const std::string& key, const Convolution& c, const LibraryCall& call, bool constant_weights) {
+  const auto by = [&](Method method) { return std::make_unique<Chosen>(Chosen{method, make_plan(c, method)}); };
   const auto gain = constant_weights ? onednn::winograd_gain(c) : Winograd::Gain::kNone;
   if (gain == Winograd::Gain::kMuch) {
-    return Method::kWinograd;
+    return by(Method::kWinograd);
   }
   const auto is_channels_last = [](const dnnl::memory::desc& d) { return d == onednn::channels_last_of(d); };
-  if (gain == Winograd::Gain::kNone && is_channels_last(c.src.desc) && is_channels_last(c.dst.desc) &&
-      make_plan(c, Method::kChannelsLast) != nullptr) {
-    return Method::kChannelsLast;  // what oneDNN likes best: nothing to time
+  if (gain == Winograd::Gain::kNone && is_channels_last(c.src.desc) && is_channels_last(c.dst.desc)) {
+    if (auto chosen = by(Method::kChannelsLast); chosen->plan != nullptr) {
+      return chosen;  // what oneDNN likes best: nothing to time
+    }
   }
   if (c.flops() > kTimedFlops) {
-    return kMethods[0];
+    return by(kMethods[0]);
   }
   static auto* choices = new Choices;
   const size_t winner = choices->get(key, [&] { return fastest(c, call.writes[0].dtype, constant_weights); });
   TORCH_CHECK(winner < std::size(kMethods), "[", name(call.primitive), "] oneDNN has no implementation for ", to_string(call));
-  return kMethods[winner];
+  return by(kMethods[winner]);
 }
 
 // The call without its buffers.
@@ -125,11 +137,11 @@ class ConvolutionStep final : public LibraryStep {
     const Convolution c = onednn::describe_convolution(call);
     const bool constant = call.primitive != Primitive::kConvolutionBackwardWeight && constants.size() > 1 && constants[1];
     const std::string key = key_of(call, constant);
-    const Method method = choose(key, c, call, constant);
-    plan_ = make_plan(c, method);
-    TORCH_INTERNAL_ASSERT(plan_ != nullptr, "no plan by the method that was chosen for ", key);
-    if (constant && plan_->packed_bytes() > 0) {
-      packed_layout_ = layout_id(key + std::to_string(static_cast<int>(method)));
+    static auto* known = new Shared<Chosen>;
+    chosen_ = known->get(key, [&] { return choose(key, c, call, constant); });
+    TORCH_INTERNAL_ASSERT(chosen_->plan != nullptr, "no plan by the method that was chosen for ", key);
+    if (constant && chosen_->plan->packed_bytes() > 0) {
+      packed_layout_ = layout_id(key + std::to_string(static_cast<int>(chosen_->method)));
       may_pack_ = true;
     }
   }
@@ -163,10 +175,10 @@ class ConvolutionStep final : public LibraryStep {
     }
     std::shared_ptr<const std::byte> packed;  // keeps the copy during the run
     if (may_pack_ && invocation.tags != nullptr) {
-      packed = packed_weight(WeightSource(call_.reads[1], invocation), packed_layout_, plan_->packed_bytes(),
-                             [&](std::byte* to) { plan_->pack(second, to); });
+      packed = packed_weight(WeightSource(call_.reads[1], invocation), packed_layout_, chosen_->plan->packed_bytes(),
+                             [&](std::byte* to) { chosen_->plan->pack(second, to); });
     }
-    plan_->run(addresses, packed.get());
+    chosen_->plan->run(addresses, packed.get());
     if (relu_) {
       auto* to = reinterpret_cast<float*>(address(call_.writes[0], invocation));
       at::parallel_for(0, numel(call_.writes[0]), 32768, [&](int64_t begin, int64_t end) { relu_row(to + begin, end - begin); });
@@ -177,7 +189,7 @@ class ConvolutionStep final : public LibraryStep {
   LibraryCall call_;
   bool empty_;
   bool relu_;  // runs after the plan
-  std::unique_ptr<Plan> plan_;
+  std::shared_ptr<const Chosen> chosen_;
   bool may_pack_ = false;
   uint32_t packed_layout_ = 0;
 };

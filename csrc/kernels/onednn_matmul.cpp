@@ -63,10 +63,8 @@ bool reads(const MatmulProblem& p, const MatmulProblem::Extra& e) {
 
 class OnednnMatmul final : public MatmulKernel {
  public:
-  OnednnMatmul(const MatmulProblem& p, bool pack_b) : p_(p), relu_(take_relu(p_)), b_(side_desc(p, p.b, p.k, p.n, p.dtype)) {
-    const Description description = describe(b_);
-    implementation_ = description.pd.impl_info_str();
-    plain_ = build(description);
+  OnednnMatmul(const MatmulProblem& p, bool pack_b)
+      : p_(p), relu_(take_relu(p_)), b_(side_desc(p, p.b, p.k, p.n, p.dtype)), description_(describe(b_)) {
     if (pack_b) {
       const memory::desc any(b_.get_dims(), onednn::data_type(p.dtype), memory::format_tag::any);
       const memory::desc best = describe(any).pd.weights_desc();
@@ -76,21 +74,25 @@ class OnednnMatmul final : public MatmulKernel {
     }
   }
 
+  void prepare() const override {
+    plain();
+  }
+
   void run(const MatmulPointers& pointers) const override {
     const bool packed = pointers.packed_b != nullptr;
     if (packed) {
-      std::call_once(once_, [&] { packed_ = build(describe(packed_b_)); });
+      std::call_once(packed_once_, [&] { packed_ = build(describe(packed_b_)); });
     }
     c10::SmallVector<const void*, 8> addresses{pointers.a, packed ? pointers.packed_b : pointers.b, pointers.out};
     addresses.append(pointers.extras.begin(), pointers.extras.end());
-    (packed ? packed_ : plain_)->run(addresses);
+    (packed ? *packed_ : plain()).run(addresses);
     if (relu_) {
       relu(static_cast<float*>(pointers.out));
     }
   }
 
-  const std::string& implementation() const {
-    return implementation_;
+  const char* implementation() const {  // of the plain primitive
+    return description_.pd.impl_info_str();
   }
 
   const char* name() const override {
@@ -161,6 +163,11 @@ class OnednnMatmul final : public MatmulKernel {
     return {std::move(pd), std::move(arguments)};
   }
 
+  const onednn::Primitive& plain() const {
+    std::call_once(plain_once_, [&] { plain_ = build(description_); });
+    return *plain_;
+  }
+
   static std::unique_ptr<onednn::Primitive> build(const Description& d) {
     return std::make_unique<onednn::Primitive>(dnnl::matmul(d.pd), d.arguments, d.pd.scratchpad_desc());
   }
@@ -168,11 +175,11 @@ class OnednnMatmul final : public MatmulKernel {
   MatmulProblem p_;
   bool relu_;
   memory::desc b_;
-  std::string implementation_;  // of plain_
-  std::unique_ptr<onednn::Primitive> plain_;
-  memory::desc packed_b_;        // zero: nothing better than b as it lies
-  mutable std::once_flag once_;  // the packed primitive is made when the first packed copy is there
-  mutable std::unique_ptr<onednn::Primitive> packed_;
+  Description description_;  // of the product with b as it lies
+  memory::desc packed_b_;    // zero: nothing better than b as it lies
+  // Primitives are generated code, made when they are needed: the packed one when the first packed copy is there.
+  mutable std::once_flag plain_once_, packed_once_;
+  mutable std::unique_ptr<onednn::Primitive> plain_, packed_;
 };
 
 }  // namespace

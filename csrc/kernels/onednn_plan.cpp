@@ -283,9 +283,9 @@ void Plan::plan_product(const Convolution& c) {
   primitive_ = std::make_unique<Primitive>(dnnl::matmul(pd), arguments_, pd.scratchpad_desc());
 }
 
-void Plan::note_implementation(std::string_view name) {
-  reference_ = is_reference(name);
-  if (uses_sgemm(name)) {
+void Plan::note_implementation(const char* name) {
+  implementation_ = name;
+  if (needs_sgemm()) {
     prepare_sgemm(/*wait=*/false);
   }
 }

@@ -46,9 +46,12 @@ class Plan {
   }
   void pack(const void* weights, void* packed) const;
 
-  // oneDNN's plain loops, many times slower than anything else.
+  // By what oneDNN computes it, see onednn.h.
   bool reference() const {
-    return reference_;
+    return is_reference(implementation_);
+  }
+  bool needs_sgemm() const {
+    return uses_sgemm(implementation_);
   }
 
  private:
@@ -58,7 +61,7 @@ class Plan {
   };
   void add_port(const Primitive::Argument& outside, const dnnl::memory::desc& inside, bool written);
   void add_bias(const Primitive::Argument& bias);
-  void note_implementation(std::string_view name);
+  void note_implementation(const char* name);
   void plan_product(const Convolution& c);
   void plan_winograd(const Convolution& c);
   void run_winograd(c10::ArrayRef<const void*> inside, bool packed) const;
@@ -68,7 +71,7 @@ class Plan {
   std::vector<bool> written_;
   size_t workspace_bytes_ = 0;
   size_t packed_bytes_ = 0;
-  bool reference_ = false;
+  std::string implementation_;
   bool has_bias_ = false;
   std::unique_ptr<Primitive> primitive_;
   std::unique_ptr<Winograd> winograd_;  // instead of the primitive

@@ -143,8 +143,8 @@ class SiblingMatmulsStep final : public LibraryStep {
   }
 
   LibraryCall call_;
-  std::unique_ptr<MatmulKernel> kernel_;  // for all products; null: never together
-  int64_t columns_ = 0;                   // of all results
+  std::shared_ptr<const MatmulKernel> kernel_;  // for all products; null: never together
+  int64_t columns_ = 0;                         // of all results
   bool has_bias_ = false;
   uint32_t layout_ = 0;
   std::vector<std::unique_ptr<MatmulStep>> products_;

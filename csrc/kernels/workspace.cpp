@@ -1,7 +1,9 @@
 #include "csrc/kernels/workspace.h"
 
 #include <c10/util/Exception.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
@@ -18,22 +20,43 @@ AlignedBytes aligned_bytes(size_t nbytes) {
   return AlignedBytes(p);
 }
 
-std::byte* workspace(Workspace slot, size_t nbytes) {
-  struct Bytes {
-    AlignedBytes data;
-    size_t nbytes = 0;
-  };
-  thread_local std::array<Bytes, static_cast<size_t>(Workspace::kCount)> slots;
-  Bytes& b = slots[static_cast<size_t>(slot)];
-  if (b.nbytes < nbytes) {
-    b.data.reset();
-    b.nbytes = 0;  // should there be no memory
-    // Memory that is new costs a page fault for each of its pages; what is not touched costs nothing.
-    const size_t grown = std::bit_ceil(nbytes);
-    b.data = aligned_bytes(grown);
-    b.nbytes = grown;
+namespace {
+
+// Memory that grows. The pages that it has move along: new ones cost a fault each at their first touch, and those that nobody touches nothing.
+class Growing {
+ public:
+  Growing() = default;
+  ~Growing() {
+    if (data_ != nullptr) {
+      ::munmap(data_, nbytes_);
+    }
   }
-  return b.data.get();
+  Growing(const Growing&) = delete;
+  Growing& operator=(const Growing&) = delete;
+
+  std::byte* at_least(size_t nbytes) {
+    if (nbytes_ < nbytes) {
+      constexpr size_t kPage = 4096;
+      const size_t grown = std::max(std::bit_ceil(nbytes), kPage);
+      void* const data = data_ == nullptr ? ::mmap(nullptr, grown, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                          : ::mremap(data_, nbytes_, grown, MREMAP_MAYMOVE);
+      TORCH_CHECK_WITH(OutOfMemoryError, data != MAP_FAILED, "[hpu] no memory for ", nbytes, " bytes of a kernel's workspace");
+      data_ = static_cast<std::byte*>(data);
+      nbytes_ = grown;
+    }
+    return data_;
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t nbytes_ = 0;
+};
+
+}  // namespace
+
+std::byte* workspace(Workspace slot, size_t nbytes) {
+  thread_local std::array<Growing, static_cast<size_t>(Workspace::kCount)> slots;
+  return slots[static_cast<size_t>(slot)].at_least(nbytes);
 }
 
 }  // namespace torch_hpu::kernels

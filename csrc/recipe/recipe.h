@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,8 +55,8 @@ struct Recipe {
   std::vector<std::pair<ir::BufferId, ir::BufferId>> donations;
   uint64_t id = 0;  // low 32 bits of the key's hash: the "8 hex digits" of logs, dumps, traces
   double compile_seconds = 0;
-  bool from_disk = false;  // the program was read from the disk cache: nothing was compiled but what its kernels may lack
-  std::string text;        // the graph as text, when debugging asks for it
+  bool from_disk = false;             // the program was read from the disk cache: nothing was compiled but what its kernels may lack
+  std::function<std::string()> text;  // writes the program down
 };
 
 }  // namespace torch_hpu

@@ -10,6 +10,7 @@
 #include "csrc/support/counters.h"
 #include "csrc/support/env.h"
 #include "csrc/support/exit.h"
+#include "csrc/support/team.h"
 
 namespace torch_hpu::runtime {
 namespace {
@@ -129,6 +130,11 @@ void start_compile_thread(Cache& c) {
   std::thread([&c] {
     std::unique_lock<std::mutex> lock(c.mutex);
     for (;;) {
+      if (c.jobs.empty()) {
+        lock.unlock();
+        release_team();  // kernels were timed with it
+        lock.lock();
+      }
       c.work.wait(lock, [&] { return !c.jobs.empty() && !c.stopping; });
       auto job = std::move(c.jobs.front());
       c.jobs.pop_front();

@@ -2,7 +2,10 @@
 #include <c10/core/StreamGuard.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -10,6 +13,7 @@
 #include "csrc/device/event.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/support/env.h"
+#include "csrc/support/team.h"
 
 namespace torch_hpu::device {
 namespace {
@@ -32,6 +36,70 @@ class Gate {
   std::condition_variable changed_;
   bool open_ = false;
 };
+
+// Threads of this process.
+int64_t count_threads() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+}
+
+// Whether there will be so many, soon.
+bool becomes(int64_t threads) {
+  for (int i = 0; i < 500 && count_threads() != threads; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return count_threads() == threads;
+}
+
+// What gives the calling thread a team of two.
+void compute() {
+  std::atomic<int> threads{0};
+#pragma omp parallel num_threads(2)
+  ++threads;
+  EXPECT_EQ(threads, 2);
+}
+
+TEST(Team, IsReleasedAndMadeAnew) {
+  std::thread([] {
+    const int64_t before = count_threads();
+    for (int i = 0; i < 3; ++i) {
+      compute();
+      EXPECT_EQ(count_threads(), before + 1);
+      release_team();
+      EXPECT_TRUE(becomes(before)) << count_threads() << " threads, expected " << before;
+      release_team();  // harmless
+    }
+  }).join();
+}
+
+TEST(StreamQueue, AThreadThatWaitsForTheWorkerGivesItsTeamBack) {
+  StreamQueue& queue = queue_of(new_stream(0));
+  Gate begun, may_end, has_team;
+  const uint64_t ticket = queue.enqueue([&] {
+    begun.open();
+    may_end.pass();
+  });
+  begun.pass();
+  const int64_t before = count_threads();
+  std::thread waiting([&] {
+    compute();
+    has_team.open();
+    queue.wait(ticket);
+  });
+  has_team.pass();
+  EXPECT_TRUE(becomes(before + 1)) << count_threads() << " threads, expected " << before + 1;
+  may_end.open();
+  waiting.join();
+}
+
+TEST(StreamQueue, AnIdleWorkerGivesItsTeamBack) {
+  StreamQueue& queue = queue_of(new_stream(0));
+  Gate done;
+  queue.enqueue([&] { compute(); });
+  queue.enqueue([&] { done.open(); });
+  done.pass();
+  const int64_t with_team = count_threads();
+  EXPECT_TRUE(becomes(with_team - 1)) << count_threads() << " threads, expected " << with_team - 1;
+}
 
 TEST(StreamQueue, TasksRunInTheOrderOfTheirTickets) {
   StreamQueue& queue = queue_of(new_stream(0));

@@ -1,0 +1,45 @@
+// Equal problems share a kernel: a network has each of its shapes many times, and describing a problem to oneDNN takes a tenth of a millisecond.
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+namespace torch_hpu::kernels {
+
+// Immutable objects by key, for as long as somebody holds them. Thread-safe.
+template <typename T>
+class Shared {
+ public:
+  // The object of the key, or what make() returns (which may be null). Kernels are made for a number of threads, which is part of the key.
+  template <typename Make>
+  std::shared_ptr<const T> get(const std::string& problem, Make make) {
+    const std::string key = problem + " threads " + std::to_string(at::get_num_threads());
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (const auto it = known_.find(key); it != known_.end()) {
+        if (std::shared_ptr<const T> known = it->second.lock()) {
+          return known;
+        }
+      }
+    }
+    std::shared_ptr<const T> made = make();  // without the lock: it takes its time
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (known_.size() >= crowded_) {
+      std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+      crowded_ = 2 * known_.size() + 64;
+    }
+    known_[key] = made;
+    return made;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::weak_ptr<const T>> known_;
+  size_t crowded_ = 64;
+};
+
+}  // namespace torch_hpu::kernels
