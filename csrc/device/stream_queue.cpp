@@ -176,7 +176,7 @@ class Queue final : public StreamQueue {
     } else if (!work_.wait_for(lock, kTeamKept, called)) {
       dismissed_ = true;
     }
-    if (std::exchange(dismissed_, false)) {
+    if (std::exchange(dismissed_, false) && !stopping_) {
       has_team_ = false;
       lock.unlock();
       release_team();

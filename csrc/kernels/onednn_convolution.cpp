@@ -2,8 +2,8 @@
 #include <ATen/Parallel.h>
 
 #include "csrc/kernels/onednn_plan.h"
-#include "csrc/kernels/shared.h"
 #include "csrc/kernels/rows.h"
+#include "csrc/kernels/shared.h"
 #include "csrc/kernels/timing.h"
 #include "csrc/support/log.h"
 
@@ -96,7 +96,7 @@ std::unique_ptr<Chosen> choose(const std::string& key, const Convolution& c, con
   return by(kMethods[winner]);
 }
 
-// The call without its buffers.
+// The call without its buffers: calls of the same key can share a plan.
 std::string key_of(LibraryCall call, bool constant_weights) {
   auto forget = [](std::vector<Operand>& operands) {
     for (Operand& o : operands) {
@@ -109,7 +109,11 @@ std::string key_of(LibraryCall call, bool constant_weights) {
   };
   forget(call.reads);
   forget(call.writes);
-  return to_string(call) + (constant_weights ? " constant" : "");
+  std::string key = to_string(call) + (constant_weights ? " constant" : "");
+  for (const PostOp& p : call.post_ops) {
+    key.append(reinterpret_cast<const char*>(&p.value), sizeof p.value);  // the text rounds it
+  }
+  return key;
 }
 
 // Whether the call ends in a relu that can run over its output as one row of floats, see append_post_op.

@@ -117,6 +117,19 @@ TEST(Convolution, PostOps) {
   }
 }
 
+// Steps of equal calls share a plan while one of them lives; these differ by what a text with six digits does not show.
+TEST(Convolution, APlanIsNotSharedByCallsOfOtherNumbers) {
+  const at::Tensor x = at::randn({1, 16, 8, 8}), w = at::eye(16).view({16, 16, 1, 1}), out = at::empty({1, 16, 8, 8}), bias;
+  std::vector<std::unique_ptr<Step>> steps;
+  for (const float scale : {2.F, 2.0000005F, 2.F}) {
+    CallBuilder builder(Primitive::kConvolution);
+    builder.read(x).read(w).read(bias).write(out).ints(ints_of(kCases[2])).post_op(PostOp::Kind::kScale, scale);
+    steps.push_back(builder.step());
+    steps.back()->run(builder.invocation());
+    EXPECT_TRUE(at::equal(out, x * scale)) << scale;
+  }
+}
+
 // What the timing chooses differs between machines; here the plan is asked for.
 std::unique_ptr<kernels::onednn::Plan> product_of(const CallBuilder& builder) {
   return std::make_unique<kernels::onednn::Plan>(kernels::onednn::describe_convolution(builder.call()), kernels::onednn::Method::kProduct);
