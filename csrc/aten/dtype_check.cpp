@@ -17,8 +17,14 @@ bool is_half(c10::ScalarType t) {
   return t == c10::ScalarType::Half || t == c10::ScalarType::BFloat16;
 }
 
+// What native_group_norm is told of its tensors' sizes.
+bool tells_sizes(const c10::Argument& argument) {
+  const std::string& name = argument.name();
+  return name == "N" || name == "C" || name == "HxW" || name == "group";
+}
+
 // One element in the place of each tensor. Elementwise ops get ones, which can be divided by; to others zero is a valid index. Random ops draw
-// from a generator of their own. Nothing when they take none, and when the op is told the sizes.
+// from a generator of their own. Nothing when they take none.
 std::optional<torch::jit::Stack> single_elements(const ir::OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   torch::jit::Stack stack;
   bool draws = op.random;
@@ -30,8 +36,9 @@ std::optional<torch::jit::Stack> single_elements(const ir::OpInfo& op, c10::Arra
       draws = false;
       continue;
     }
-    if (argument.real_type()->kind() == c10::TypeKind::SymIntType && !argument.default_value()) {
-      return std::nullopt;  // says how large the tensors are (native_group_norm)
+    if (tells_sizes(argument)) {
+      stack.emplace_back(int64_t{1});
+      continue;
     }
     if (!value.isTensor()) {
       const bool tensors = value.isTensorList() || (value.isList() && !value.toListRef().empty() && value.toListRef()[0].isTensor());

@@ -66,3 +66,10 @@ def test_statistics_are_written_in_training_only() -> None:
     torch.testing.assert_close(F.batch_norm(*on_hpu).cpu(), F.batch_norm(x, mean, var))
     with pytest.raises(RuntimeError, match="native_batch_norm.*single memory location"):
         F.batch_norm(*on_hpu, training=True)
+
+
+def test_dtypes_are_refused_at_the_call() -> None:
+    x = torch.ones(2, 8, 4, 4, dtype=torch.int32, device="hpu")
+    with pytest.raises(NotImplementedError, match=r"\[aten::native_group_norm\].* not implemented for 'Int': got Int"):
+        F.group_norm(x, 2)
+    torch.testing.assert_close(F.group_norm(x.float(), 2).cpu(), torch.zeros(2, 8, 4, 4))
