@@ -60,7 +60,7 @@ void EventState::block(c10::Stream stream) const {
   // What is recorded on `stream` so far does not wait; what comes later does.
   lazy_hooks().flush_stream(stream, "event");
   StreamQueue& source = queue_of(m->stream);
-  queue_of(stream).enqueue([&source, ticket = m->ticket] { source.wait(ticket); }, /*wake=*/true);
+  queue_of(stream).enqueue([&source, ticket = m->ticket] { source.wait(ticket); }, /*wake=*/true, /*computes=*/false);
 }
 
 double EventState::elapsed_ms(const EventState& end) const {

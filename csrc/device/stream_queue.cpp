@@ -21,13 +21,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the worker leaves a task to its caller, who is often just about to wait for it, and then computes it itself, with the team that it has.
+// How long a worker that was at rest leaves a task to its caller, who is often just about to wait for it: then the caller computes, with its own team.
 constexpr auto kHandOver = std::chrono::microseconds(300);
 // See Note [Teams of OpenMP threads]: how long a worker with nothing to do keeps its team, and how far apart a thread gives it back for others.
 constexpr auto kTeamKept = std::chrono::seconds(1);
 constexpr auto kTeamsApart = std::chrono::milliseconds(250);
 
-// Of a thread that waits for a worker.
+thread_local bool on_worker = false;
+
+// Of a thread that waits while a worker computes.
 void release_own_team() {
   thread_local Clock::time_point next;
   if (const auto now = Clock::now(); now >= next) {
@@ -40,13 +42,14 @@ class Queue final : public StreamQueue {
  public:
   explicit Queue(c10::Stream stream) : stream_(stream) {}
 
-  uint64_t enqueue(Task task, bool wake) override {
+  uint64_t enqueue(Task task, bool wake, bool computes) override {
     check_not_forked();
     std::lock_guard<std::mutex> lock(mutex_);
-    tasks_.push_back(std::move(task));
+    tasks_.push_back({std::move(task), computes});
     const uint64_t ticket = last_.fetch_add(1, std::memory_order_relaxed) + 1;
     if (wake) {
       wanted_ = ticket;
+      hurry_ = hurry_ || !computes;
       if (!worker_started_) {
         worker_started_ = true;
         std::thread([this] { work(); }).detach();  // queues are immortal, so is their worker
@@ -76,10 +79,14 @@ class Queue final : public StreamQueue {
     std::unique_lock<std::mutex> lock(mutex_);
     bool released = false;
     while (finished_.load(std::memory_order_relaxed) < ticket) {
-      if (!busy_) {
+      if (!busy_ && on_worker && worker_may_run()) {
+        hurry_ = true;  // a worker that waits for another leaves it to that one to compute
+        tell();
+        wait_for_change(lock);
+      } else if (!busy_) {
         dismiss_team();
         run_one(lock);
-      } else if (!std::exchange(released, true)) {
+      } else if (computing_ && !std::exchange(released, true)) {
         lock.unlock();
         release_own_team();
         lock.lock();
@@ -93,7 +100,7 @@ class Queue final : public StreamQueue {
   void stop() {
     std::unique_lock<std::mutex> lock(mutex_);
     stopping_ = true;
-    while (busy_) {
+    while (busy_ || releasing_) {
       wait_for_change(lock);
     }
   }
@@ -111,7 +118,8 @@ class Queue final : public StreamQueue {
  private:
   // Runs the oldest task on this thread; the lock is dropped meanwhile.
   void run_one(std::unique_lock<std::mutex>& lock) {
-    Task task = std::move(tasks_.front());
+    Task task = std::move(tasks_.front().task);
+    computing_ = tasks_.front().computes;
     tasks_.pop_front();
     busy_ = true;
     lock.unlock();
@@ -157,11 +165,12 @@ class Queue final : public StreamQueue {
   }
 
   void work() {
+    on_worker = true;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       rest(lock);
       while (worker_may_run()) {
-        has_team_ = true;
+        has_team_ = has_team_ || tasks_.front().computes;
         dismissed_ = false;
         run_one(lock);
       }
@@ -171,6 +180,7 @@ class Queue final : public StreamQueue {
   // Until there is something to do for the worker.
   void rest(std::unique_lock<std::mutex>& lock) {
     const auto called = [&] { return worker_may_run() || dismissed_; };
+    hurry_ = false;
     if (!has_team_) {
       work_.wait(lock, called);
     } else if (!work_.wait_for(lock, kTeamKept, called)) {
@@ -178,25 +188,36 @@ class Queue final : public StreamQueue {
     }
     if (std::exchange(dismissed_, false) && !stopping_) {
       has_team_ = false;
+      releasing_ = true;
       lock.unlock();
       release_team();
       lock.lock();
+      releasing_ = false;
+      finished_one_.notify_all();  // for stop()
     }
-    work_.wait_for(lock, kHandOver, [&] { return !worker_may_run(); });
+    work_.wait_for(lock, kHandOver, [&] { return !worker_may_run() || hurry_; });
   }
+
+  struct Waiting {
+    Task task;
+    bool computes;
+  };
 
   const c10::Stream stream_;
   std::mutex mutex_;
   std::condition_variable work_, finished_one_;  // the worker waits for the first, everybody else for the second
   int waiting_ = 0;                              // for finished_one_
-  std::deque<Task> tasks_;
+  std::deque<Waiting> tasks_;
   std::atomic<uint64_t> last_{0}, finished_{0};
   uint64_t wanted_ = 0;  // the worker runs up to this ticket; later tasks wait for a caller
   bool busy_ = false;
+  bool computing_ = false;  // the task that was begun last
+  bool hurry_ = false;      // the worker leaves nothing to callers
   bool stopping_ = false;
   bool worker_started_ = false;
   bool has_team_ = false;   // the worker, perhaps: it has run a task
   bool dismissed_ = false;  // it shall give the team back
+  bool releasing_ = false;  // it is about to
   Clock::time_point next_dismissal_;
 };
 

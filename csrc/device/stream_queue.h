@@ -17,9 +17,10 @@ using Task = std::function<void()>;  // must not throw: whoever enqueues it keep
 class StreamQueue {
  public:
   virtual ~StreamQueue() = default;
-  // Appends `task`; returns its ticket (1, 2, ...). wake: the worker starts on it as soon as it can, unless somebody waits for it within 300 us;
-  // otherwise it stays until a later task wakes the worker or somebody waits (for callers that are about to wait: no hand-over between threads).
-  virtual uint64_t enqueue(Task task, bool wake = true) = 0;
+  // Appends `task`; returns its ticket (1, 2, ...). wake: the worker starts on it after the tasks before; one that was at rest leaves it to who waits for
+  // it within 300 us. Otherwise it stays until a later task wakes the worker or somebody waits (for callers that are about to wait: no hand-over between
+  // threads). computes: false for a task that only waits and passes on; the worker starts on it at once.
+  virtual uint64_t enqueue(Task task, bool wake = true, bool computes = true) = 0;
   // The same for a task that the caller itself runs at once: the ticket of what it does until end_here(), or 0 when tasks are queued or running.
   virtual uint64_t begin_here() = 0;
   virtual void end_here() = 0;

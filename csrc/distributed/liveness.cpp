@@ -61,12 +61,13 @@ std::string Liveness::rank_name(int rank) const {
 }
 
 void Liveness::publish(bool left) {
+  std::lock_guard<std::mutex> order(store_mutex_);
   std::ostringstream text;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    text << ++beat_ << ' ' << left << ' ' << !lost_.empty() << ' ' << sequence_ << ' ' << collective_;
+    left_ = left_ || left;
+    text << ++beat_ << ' ' << left_ << ' ' << !lost_.empty() << ' ' << sequence_ << ' ' << collective_;
   }
-  std::lock_guard<std::mutex> lock(store_mutex_);
   store_->set(key_of(rank_), text.str());
 }
 
@@ -159,9 +160,31 @@ void Liveness::watch(std::vector<Sign>& signs, const std::function<bool(int)>& a
   }
 }
 
+std::string Liveness::conclude() {
+  if (global_rank(rank_) == 0 && !concluded_.exchange(true)) {
+    // The store usually ends with this process. Others may fail only when it does: they get the time to hear the reason first.
+    try {
+      std::vector<Sign> signs;
+      for (int r = 0; r < size_; ++r) {
+        signs.push_back(read(r));
+      }
+      std::vector<int> lost;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        lost = lost_;
+      }
+      const auto is_lost = [&](int r) { return std::find(lost.begin(), lost.end(), r) != lost.end(); };
+      watch(signs, [&](int r) { return r != rank_ && !is_lost(r) && !signs[r].left && !signs[r].knows; });
+    } catch (const std::exception&) {
+      // Another process has held the store, and has ended.
+    }
+  }
+  return verdict();
+}
+
 std::string Liveness::diagnose() {
   if (knows()) {
-    return verdict();
+    return conclude();
   }
   try {
     std::vector<Sign> first;
@@ -172,7 +195,7 @@ std::string Liveness::diagnose() {
     const auto silent = [&](int r) { return r != rank_ && !last[r].left && last[r].beat == first[r].beat; };
     watch(last, [&](int r) { return silent(r) && !knows(); });
     if (knows()) {
-      return verdict();
+      return conclude();
     }
     std::vector<int> lost;
     std::vector<std::string> left, behind;
@@ -197,13 +220,8 @@ std::string Liveness::diagnose() {
     if (lost.empty()) {
       return c10::Join("; ", left.empty() ? behind : left);
     }
-    tell(lost);
-    if (global_rank(rank_) == 0) {
-      // The store usually ends with this process. The others may fail only when it does: they get the time to hear the reason first.
-      const auto is_lost = [&](int r) { return std::find(lost.begin(), lost.end(), r) != lost.end(); };
-      watch(last, [&](int r) { return r != rank_ && !is_lost(r) && !last[r].left && !last[r].knows; });
-    }
-    return verdict();
+    tell(std::move(lost));
+    return conclude();
   } catch (const std::exception&) {
     return knows() ? verdict()
                    : "the store of the process group cannot be reached: the process that holds it (" + rank_name(0) +

@@ -5,6 +5,7 @@
 
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -43,6 +44,7 @@ class Liveness {
   void learn();  // what another rank has told
   bool knows();
   std::string verdict();
+  std::string conclude();  // the verdict; rank 0 waits until all the others know
   // Reads the signs of the ranks that are awaited, until none is or three seconds are over.
   void watch(std::vector<Sign>& signs, const std::function<bool(int)>& awaited);
   int64_t global_rank(int rank) const;
@@ -53,7 +55,8 @@ class Liveness {
   std::mutex store_mutex_;  // of calls to the store, so that none waits behind another for long
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;
+  bool stopping_ = false, left_ = false;
+  std::atomic<bool> concluded_{false};
   int64_t beat_ = 0, sequence_ = 0;
   std::string collective_ = "nothing";
   std::vector<int> lost_;  // ranks that this rank or another has given up

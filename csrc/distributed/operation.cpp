@@ -275,8 +275,8 @@ std::shared_ptr<Operation> Lanes::enqueue(Request request) {
         job->waits.push_back({memory.queue, memory.last_use});
       }
     }
-    job->posted = job->posting->enqueue([job] { post(*job); });
-    const uint64_t ticket = job->operation->queue->enqueue([job] { complete(*job); });
+    job->posted = job->posting->enqueue([job] { post(*job); }, /*wake=*/true, /*computes=*/false);
+    const uint64_t ticket = job->operation->queue->enqueue([job] { complete(*job); }, /*wake=*/true, /*computes=*/false);
     job->operation->ticket = ticket;
     for (size_t i = 0; i < operands.size(); ++i) {
       lazy::Memory& memory = *job->windows[i].memory;

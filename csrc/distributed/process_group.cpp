@@ -122,10 +122,12 @@ bool init_process_group_from_env(std::chrono::milliseconds timeout) {
   options.waitWorkers = false;
   options.timeout = timeout;
   const auto store = c10::make_intrusive<c10d::TCPStore>(text_of("MASTER_ADDR"), options);
-  const auto named = [&](const char* name) { return c10::make_intrusive<c10d::PrefixStore>(name, store); };
-  group->hpu =
-      c10::make_intrusive<distributed::HcclBackend>(named("torch_hpu/hpu"), group->rank, group->size, timeout, std::vector<int64_t>());
-  group->cpu = distributed::make_gloo(named("torch_hpu/cpu"), group->rank, group->size, timeout);
+  // torchrun keeps its store when it starts the ranks anew.
+  const char* restarts = std::getenv("TORCHELASTIC_RESTART_COUNT");
+  const std::string prefix = std::string("torch_hpu/") + (restarts == nullptr ? "" : restarts);
+  const auto named = [&](const char* name) { return c10::make_intrusive<c10d::PrefixStore>(prefix + name, store); };
+  group->hpu = c10::make_intrusive<distributed::HcclBackend>(named("/hpu"), group->rank, group->size, timeout, std::vector<int64_t>());
+  group->cpu = distributed::make_gloo(named("/cpu"), group->rank, group->size, timeout);
   std::lock_guard<std::mutex> lock(mutex);
   current() = std::move(group);
   return true;

@@ -1,5 +1,4 @@
 #include <charconv>
-#include <cstdio>
 #include <sstream>
 #include <string_view>
 
@@ -20,14 +19,13 @@ void put(std::string& out, std::string_view name, uint32_t id) {
   put(out, static_cast<int64_t>(id));
 }
 
+// 2 is an integer, 2.0 a float; inf and nan speak for themselves.
 void put(std::string& out, double d) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.17g", d);
+  char buffer[32];
+  const char* const end = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::general, 17).ptr;
+  const std::string_view text(buffer, static_cast<size_t>(end - buffer));
   out += text;
-  if (std::string_view(text).find_first_of(".en") ==
-      std::string_view::npos) {  // 2 is an integer, 2.0 a float; inf and nan speak for themselves
-    out += ".0";
-  }
+  out += text.find_first_of(".en") == text.npos ? ".0" : "";
 }
 
 void put(std::string& out, bool b) {

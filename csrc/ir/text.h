@@ -17,7 +17,7 @@
 namespace torch_hpu::ir {
 
 std::string to_string(const Graph& graph);
-// The same without the values of scalars: what all runs of one recipe have in common.
+// The same without the values of scalars, which differ between runs of one recipe. (So may offsets into inputs, which stay.)
 std::string structure_of(const Graph& graph);
 // What stands behind "buffer b0", "window w0" and "node".
 std::string to_string(const Buffer& buffer);

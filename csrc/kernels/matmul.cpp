@@ -75,8 +75,8 @@ MatmulStep::MatmulStep(const LibraryCall& call, const Constants& constants) : Li
   }
   const size_t b = transposed_ ? 0 : 1;
   kernel_ = choose_matmul(c.problem, b < constants.size() && constants[b]);
-  if (kernel_ != nullptr) {
-    kernel_->prepare();
+  if (kernel_ != nullptr && !kernel_->prepare()) {
+    kernel_ = nullptr;
   }
   if (kernel_ != nullptr && kernel_->packed_bytes() > 0) {
     packed_layout_ = layout_id("matmul " + c.problem.key());

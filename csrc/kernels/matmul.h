@@ -77,7 +77,10 @@ class MatmulKernel {
  public:
   virtual ~MatmulKernel() = default;
   virtual void run(const MatmulPointers& p) const = 0;  // any number of threads at a time
-  virtual void prepare() const {}                       // makes what the first run without a packed copy would have to make
+  // Makes what the first run without a packed copy would have to make. False: it cannot be made.
+  virtual bool prepare() const {
+    return true;
+  }
   virtual const char* name() const = 0;
 
   // Kernels that like b in a layout of their own: its size (0: as it is), and the way there.

@@ -77,7 +77,7 @@ size_t fastest(const MatmulProblem& p, bool constant_b) {
   double best = 1e9;
   for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
     const auto kernel = kCandidates[i](p);
-    if (kernel == nullptr || (i == 0 && kernel->packed_bytes() == 0)) {
+    if (kernel == nullptr || (i == 0 && kernel->packed_bytes() == 0) || !kernel->prepare()) {
       continue;
     }
     operands.pointers.packed_b = nullptr;

@@ -74,8 +74,13 @@ class OnednnMatmul final : public MatmulKernel {
     }
   }
 
-  void prepare() const override {
-    plain();
+  bool prepare() const override {
+    try {
+      plain();
+      return true;
+    } catch (const dnnl::error&) {
+      return false;
+    }
   }
 
   void run(const MatmulPointers& pointers) const override {

@@ -19,7 +19,7 @@
 
 namespace torch_hpu::kernels {
 
-// A number for a packed layout, equal for equal descriptions (source geometry, target layout).
+// A number for a packed layout, equal for equal descriptions (source geometry, target layout) and numbers of threads, for which libraries choose layouts.
 uint32_t layout_id(const std::string& description);
 
 // A weight that a copy is made of: bytes from `offset` on of the memory that `tag` names.

@@ -8,16 +8,20 @@
 #include <string>
 #include <unordered_map>
 
+#include "csrc/kernels/simd.h"
+
 namespace torch_hpu::kernels {
 
 // Immutable objects by key, for as long as somebody holds them. Thread-safe.
 template <typename T>
 class Shared {
  public:
-  // The object of the key, or what make() returns (which may be null). Kernels are made for a number of threads, which is part of the key.
+  // The object of the key, or what make() returns (which may be null). Kernels are made for a number of threads and a set
+  // of vector instructions, which are part of the key.
   template <typename Make>
   std::shared_ptr<const T> get(const std::string& problem, Make make) {
-    const std::string key = problem + " threads " + std::to_string(at::get_num_threads());
+    const std::string key =
+        problem + " threads " + std::to_string(at::get_num_threads()) + " isa " + std::to_string(static_cast<int>(simd::isa()));
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (const auto it = known_.find(key); it != known_.end()) {

@@ -130,10 +130,13 @@ void start_compile_thread(Cache& c) {
   std::thread([&c] {
     std::unique_lock<std::mutex> lock(c.mutex);
     for (;;) {
-      if (c.jobs.empty()) {
+      if (c.jobs.empty() && !c.stopping) {
+        c.busy = true;
         lock.unlock();
         release_team();  // kernels were timed with it
         lock.lock();
+        c.busy = false;
+        c.compiled.notify_all();
       }
       c.work.wait(lock, [&] { return !c.jobs.empty() && !c.stopping; });
       auto job = std::move(c.jobs.front());
