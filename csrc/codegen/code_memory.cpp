@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 #include <llvm/ExecutionEngine/JITLink/JITLink.h>
+#include <llvm/Support/Alignment.h>
+#include <llvm/Support/MathExtras.h>
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -13,10 +15,6 @@ LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
 
 constexpr size_t kPage = 4096;
 
-size_t round_up(size_t n, size_t unit) {
-  return (n + unit - 1) / unit * unit;
-}
-
 }  // namespace
 
 // Unmapped with the last object in it.
@@ -24,7 +22,7 @@ struct CodeMemory::Slab {
   char* begin = nullptr;
   size_t size, used = 0;
 
-  explicit Slab(size_t nbytes) : size(round_up(nbytes, kPage)) {
+  explicit Slab(size_t nbytes) : size(llvm::alignTo(nbytes, kPage)) {
     void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     TORCH_CHECK_WITH(OutOfMemoryError, memory != MAP_FAILED, "no memory for ", size, " bytes of code");
     begin = static_cast<char*>(memory);
@@ -69,14 +67,14 @@ void CodeMemory::allocate(const llvm::jitlink::JITLinkDylib*, llvm::jitlink::Lin
   size_t end = open_ == nullptr ? 0 : open_->used;
   for (auto& [group, segment] : layout.segments()) {
     plain = plain && (group.getMemProt() & llvm::orc::MemProt::Write) == llvm::orc::MemProt::None;
-    end = round_up(end, segment.Alignment.value()) + segment.ContentSize + segment.ZeroFillSize;
+    end = llvm::alignTo(end, segment.Alignment) + segment.ContentSize + segment.ZeroFillSize;
   }
   if (!plain || open_ == nullptr || end > open_->size) {
     return done(llvm::make_error<llvm::StringError>(plain ? "more code than room was reserved for" : "code with data that is written",
                                                     llvm::inconvertibleErrorCode()));
   }
   for (auto& [group, segment] : layout.segments()) {
-    open_->used = round_up(open_->used, segment.Alignment.value());
+    open_->used = llvm::alignTo(open_->used, segment.Alignment);
     segment.WorkingMem = open_->begin + open_->used;
     segment.Addr = llvm::orc::ExecutorAddr::fromPtr(segment.WorkingMem);
     open_->used += segment.ContentSize + segment.ZeroFillSize;

@@ -21,7 +21,7 @@ std::string key_of(int rank) {
 
 Liveness::Liveness(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size, std::vector<int64_t> global_ranks)
     : store_(store->clone()), rank_(rank), size_(size), global_ranks_(std::move(global_ranks)) {
-  publish(false);
+  publish();
   thread_ = std::thread([this] { beat(); });
 }
 
@@ -40,7 +40,7 @@ void Liveness::stop() {
   changed_.notify_all();
   thread_.join();
   try {
-    publish(true);
+    publish();
   } catch (const std::exception&) {
     // The store has gone before us.
   }
@@ -60,13 +60,12 @@ std::string Liveness::rank_name(int rank) const {
   return "rank " + std::to_string(global_rank(rank));
 }
 
-void Liveness::publish(bool left) {
+void Liveness::publish() {
   std::lock_guard<std::mutex> order(store_mutex_);
   std::ostringstream text;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    left_ = left_ || left;
-    text << ++beat_ << ' ' << left_ << ' ' << !lost_.empty() << ' ' << sequence_ << ' ' << collective_;
+    text << ++beat_ << ' ' << stopping_ << ' ' << !lost_.empty() << ' ' << sequence_ << ' ' << collective_;
   }
   store_->set(key_of(rank_), text.str());
 }
@@ -77,7 +76,7 @@ void Liveness::beat() {
     lock.unlock();
     try {
       learn();
-      publish(false);
+      publish();
     } catch (const std::exception&) {
       return;  // the store is gone; the next collective will tell
     }
@@ -98,6 +97,14 @@ Liveness::Sign Liveness::read(int rank) {
   std::istringstream stream(text);
   stream >> sign.beat >> sign.left >> sign.knows >> sign.sequence >> sign.collective;
   return sign;
+}
+
+std::vector<Liveness::Sign> Liveness::read_all() {
+  std::vector<Sign> signs;
+  for (int r = 0; r < size_; ++r) {
+    signs.push_back(read(r));
+  }
+  return signs;
 }
 
 void Liveness::learn() {
@@ -127,7 +134,7 @@ void Liveness::tell(std::vector<int> lost) {
     std::lock_guard<std::mutex> lock(store_mutex_);
     store_->set(kLost, text);
   }
-  publish(false);
+  publish();
 }
 
 bool Liveness::knows() {
@@ -164,10 +171,7 @@ std::string Liveness::conclude() {
   if (global_rank(rank_) == 0 && !concluded_.exchange(true)) {
     // The store usually ends with this process. Others may fail only when it does: they get the time to hear the reason first.
     try {
-      std::vector<Sign> signs;
-      for (int r = 0; r < size_; ++r) {
-        signs.push_back(read(r));
-      }
+      std::vector<Sign> signs = read_all();
       std::vector<int> lost;
       {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -187,10 +191,7 @@ std::string Liveness::diagnose() {
     return conclude();
   }
   try {
-    std::vector<Sign> first;
-    for (int r = 0; r < size_; ++r) {
-      first.push_back(read(r));
-    }
+    const std::vector<Sign> first = read_all();
     std::vector<Sign> last = first;
     const auto silent = [&](int r) { return r != rank_ && !last[r].left && last[r].beat == first[r].beat; };
     watch(last, [&](int r) { return silent(r) && !knows(); });

@@ -38,8 +38,9 @@ class Liveness {
     bool left = false, knows = false;  // has said goodbye; knows of a lost rank
   };
   void beat();
-  void publish(bool left);
+  void publish();  // the goodbye once it is stopping
   Sign read(int rank);
+  std::vector<Sign> read_all();  // by rank
   void tell(std::vector<int> lost);
   void learn();  // what another rank has told
   bool knows();
@@ -55,7 +56,7 @@ class Liveness {
   std::mutex store_mutex_;  // of calls to the store, so that none waits behind another for long
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false, left_ = false;
+  bool stopping_ = false;
   std::atomic<bool> concluded_{false};
   int64_t beat_ = 0, sequence_ = 0;
   std::string collective_ = "nothing";

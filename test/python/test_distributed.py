@@ -519,7 +519,7 @@ def test_killed_rank_is_named(tmp_path: Path, part: str) -> None:
     assert result.returncode == 128 + signal.SIGKILL, result.stdout + result.stderr
     assert re.search(r"launch: rank 1 \(pid \d+\) was ended by signal 9 \(SIGKILL\)", result.stderr)
     for rank in (0, 2):
-        if part == "killed":
+        if part == "killed" or rank == 0:  # the others may hear of it in the call
             assert (tmp_path / f"{rank}.txt").read_text() == "recorded"  # the failure comes with the read, seconds later
         assert re.search(
             rf"\[{rank}\] .*DistBackendError.*\[hccl\] all_reduce has failed on rank {rank} of 3: rank 1 is lost", result.stderr
