@@ -18,6 +18,7 @@
 #include "csrc/codegen/loop_archive.h"
 #include "csrc/support/counters.h"
 #include "csrc/support/disk_cache.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::codegen {
 
@@ -150,6 +151,7 @@ Unloaded build(Plan& plan, const std::string& key) {
   }
   std::optional<std::string> object = disk_cache::find("kernel", key);
   if (!object) {
+    TORCH_CHECK(!in_job(), "[hpu] nothing is compiled beside other work");
     object = compile_plan(plan);
     count(Counter::kCodeCompilations);
     disk_cache::insert("kernel", key, *object);

@@ -6,19 +6,55 @@
 #include "csrc/compiler/emit.h"
 #include "csrc/compiler/lower.h"
 #include "csrc/compiler/pass_table.h"
+#include "csrc/compiler/program_archive.h"
+#include "csrc/compiler/recent.h"
 #include "csrc/support/disk_cache.h"
 #include "csrc/support/exit.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/log.h"
+#include "csrc/support/pages.h"
 
 namespace torch_hpu::compiler {
 
-std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) {
-  const auto start = std::chrono::steady_clock::now();
-  const auto program = std::make_shared<const Program>(tier == Tier::kGeneric ? all_extern(graph) : optimize(graph, id));
-  std::unique_ptr<Recipe> recipe = emit(*program);
+namespace {
+
+std::unique_ptr<Recipe> recipe_of(Program made, bool aside) {
+  const auto program = std::make_shared<const Program>(std::move(made));
+  std::unique_ptr<Recipe> recipe = emit(*program, aside);
   recipe->text = [program] { return to_string(*program); };
   recipe->from_disk = program->from_disk;
+  return recipe;
+}
+
+std::unique_ptr<Recipe> compiled(const ir::Graph& graph, uint64_t id) {
+  Pipeline pipeline(graph, id);
+  const std::optional<std::string> key = program_key(pipeline.graph());
+  if (key) {
+    if (std::unique_ptr<Recipe> loaded = use_program(*key)) {
+      return loaded;
+    }
+    if (std::optional<Program> kept = load_program(*key, pipeline.graph())) {
+      return recipe_of(std::move(*kept), /*aside=*/true);
+    }
+  }
+  Program program = std::move(pipeline).program();
+  if (key) {
+    keep_program(*key, program);
+  }
+  return recipe_of(std::move(program), /*aside=*/false);
+}
+
+std::unique_ptr<Recipe> loaded(const std::string& key) {
+  const std::optional<ir::Graph> graph = graph_in(key);
+  std::optional<Program> kept = graph ? load_program(key, *graph) : std::nullopt;
+  return kept ? recipe_of(std::move(*kept), /*aside=*/false) : nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<Recipe> recipe = tier == Tier::kGeneric ? recipe_of(all_extern(graph), /*aside=*/false) : compiled(graph, id);
   recipe->id = id;
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {
@@ -29,10 +65,14 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
 }
 
 void prepare() {
+  constexpr size_t kPages = size_t{32} << 20;  // bytes: arenas and workspaces of small networks
   static const std::shared_future<void> code = run_aside([] {
-    disk_cache::enabled();  // describes this machine
     codegen::prepare();
+    if (disk_cache::enabled()) {
+      load_recent(loaded);
+    }
   });
+  static const std::shared_future<void> pages = run_aside([] { prepare_pages(kPages); });
 }
 
 }  // namespace torch_hpu::compiler

@@ -78,7 +78,7 @@ std::vector<bool> constant_reads(const Program& program, const kernels::LibraryC
 
 }  // namespace
 
-std::unique_ptr<Recipe> emit(const Program& program) {
+std::unique_ptr<Recipe> emit(const Program& program, bool aside) {
   auto recipe = std::make_unique<Recipe>();
   std::vector<Lifetime> lifetimes(program.buffers.size());
   std::vector<KernelSource> sources;
@@ -117,16 +117,15 @@ std::unique_ptr<Recipe> emit(const Program& program) {
   };
   std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
   const auto load_code = [&] { kernels = codegen::compile(groups); };
-  // What the disk holds is loaded by two threads. A new program's steps are timed, with nothing else running.
-  if (program.from_disk) {
+  if (aside) {
     // Deferred where no thread can be had. Its destructor waits.
-    std::future<void> aside = std::async(std::launch::async | std::launch::deferred, [&] {
+    std::future<void> helper = std::async(std::launch::async | std::launch::deferred, [&] {
       at::get_num_threads();  // gives OpenMP on this thread what was set for all
       load_code();
       make_steps();
     });
     make_steps();
-    aside.get();
+    helper.get();
   } else {
     make_steps();
     load_code();

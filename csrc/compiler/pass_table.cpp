@@ -14,7 +14,6 @@
 #include "csrc/compiler/passes/siblings.h"
 #include "csrc/compiler/passes/simplify.h"
 #include "csrc/compiler/passes/unit_reductions.h"
-#include "csrc/compiler/program_archive.h"
 #include "csrc/ir/text.h"
 #include "csrc/ir/verify.h"
 #include "csrc/support/env.h"
@@ -65,8 +64,10 @@ void check(const Program& program) {
   }
 }
 
+}  // namespace
+
 // With TORCH_HPU_DUMP: the files of one graph, "7.1a2b3c4d.03.fuse.txt" being the graph 1a2b3c4d, the seventh, after the third stage.
-class Dump {
+class Pipeline::Dump {
  public:
   explicit Dump(uint64_t id) {
     static std::atomic<int> next{0};
@@ -95,33 +96,26 @@ class Dump {
   int number_ = 0;
 };
 
-}  // namespace
-
-Program optimize(ir::Graph graph, uint64_t id) {
-  Dump dump(id);
-  check(graph);
-  dump.after("graph", graph);
+Pipeline::Pipeline(ir::Graph graph, uint64_t id) : graph_(std::move(graph)), dump_(std::make_unique<Dump>(id)) {
+  check(graph_);
+  dump_->after("graph", graph_);
   for (const GraphPass& pass : graph_passes()) {
-    pass.run(graph);
-    check(graph);
-    dump.after(pass.name, graph);
+    pass.run(graph_);
+    check(graph_);
+    dump_->after(pass.name, graph_);
   }
-  const std::optional<std::string> key = program_key(graph);
-  if (key) {
-    if (std::optional<Program> kept = load_program(*key, graph)) {
-      return std::move(*kept);
-    }
-  }
-  Program program = lower(std::move(graph));
+}
+
+Pipeline::~Pipeline() = default;
+
+Program Pipeline::program() && {
+  Program program = lower(std::move(graph_));
   check(program);
-  dump.after("lowered", program);
+  dump_->after("lowered", program);
   for (const Pass& pass : passes()) {
     pass.run(program);
     check(program);
-    dump.after(pass.name, program);
-  }
-  if (key) {
-    keep_program(*key, program);
+    dump_->after(pass.name, program);
   }
   return program;
 }

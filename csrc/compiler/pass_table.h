@@ -17,8 +17,21 @@ struct Pass {
 };
 const std::vector<Pass>& passes();
 
-// Runs all of them; those on the program only when the disk cache does not hold what they would make. With TORCH_HPU_DUMP the text is written
-// to that folder before the first and after each pass that changed it; `id`, the recipe's, is in the names of the files.
-Program optimize(ir::Graph graph, uint64_t id = 0);
+// Runs all of them, in two stages: what the disk cache holds is known by the graph between them. With TORCH_HPU_DUMP the text is written to that
+// folder before the first pass and after each that changed it; `id`, the recipe's, is in the names of the files.
+class Pipeline {
+ public:
+  Pipeline(ir::Graph graph, uint64_t id);  // runs the passes on the graph
+  ~Pipeline();
+  const ir::Graph& graph() const {
+    return graph_;
+  }
+  Program program() &&;  // lowers it, and runs the passes on the program
+
+ private:
+  class Dump;
+  ir::Graph graph_;
+  std::unique_ptr<Dump> dump_;
+};
 
 }  // namespace torch_hpu::compiler

@@ -61,6 +61,11 @@ namespace {
 
 constexpr const char* kKind = "program";
 
+// What a key begins with. With other threads other kernels are chosen: steps of a program from disk find the choices there, too.
+std::string host() {
+  return codegen::host_description() + '\n' + std::to_string(at::get_num_threads()) + " threads\n";
+}
+
 }  // namespace
 
 std::optional<std::string> program_key(const ir::Graph& graph) {
@@ -68,11 +73,15 @@ std::optional<std::string> program_key(const ir::Graph& graph) {
     return std::nullopt;
   }
   try {
-    // With other threads other kernels are chosen: steps of a program from disk find the choices there, too.
-    return codegen::host_description() + '\n' + std::to_string(at::get_num_threads()) + " threads\n" + ir::structure_of(graph);
+    return host() + ir::structure_of(graph);
   } catch (const c10::NotImplementedError&) {
     return std::nullopt;
   }
+}
+
+std::optional<ir::Graph> graph_in(const std::string& key) {
+  const std::string prefix = host();
+  return key.compare(0, prefix.size(), prefix) == 0 ? std::optional(ir::parse(std::string_view(key).substr(prefix.size()))) : std::nullopt;
 }
 
 std::optional<Program> load_program(const std::string& key, const ir::Graph& graph) {
@@ -93,6 +102,10 @@ void keep_program(const std::string& key, const Program& program) {
   Writer w;
   w(program);
   disk_cache::insert(kKind, key, w.take());
+}
+
+std::string program_file(const std::string& key) {
+  return disk_cache::file_of(kKind, key);
 }
 
 }  // namespace compiler

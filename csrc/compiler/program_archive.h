@@ -12,9 +12,15 @@ namespace torch_hpu::compiler {
 // (TORCH_HPU_DUMP, TORCH_HPU_VERIFY), or when the graph holds a constant that has no text.
 std::optional<std::string> program_key(const ir::Graph& graph);
 
+// The graph in a key, but for what differs between runs; nothing if the key is for other threads, or other instructions.
+std::optional<ir::Graph> graph_in(const std::string& key);
+
 // The program that some process has kept under `key`.
 std::optional<Program> load_program(const std::string& key, const ir::Graph& graph);
 
 void keep_program(const std::string& key, const Program& program);
+
+// The name of its file in the disk cache.
+std::string program_file(const std::string& key);
 
 }  // namespace torch_hpu::compiler

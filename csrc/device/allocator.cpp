@@ -17,6 +17,7 @@
 #include "csrc/device/memory.h"
 #include "csrc/device/stream_queue.h"
 #include "csrc/support/env.h"
+#include "csrc/support/pages.h"
 
 namespace torch_hpu::device {
 namespace {
@@ -71,7 +72,7 @@ void bump(StatArray& stat, bool small, int64_t delta) {
 
 class DeviceMemory {
  public:
-  Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId id) {
+  Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId id, For use) {
     if (nbytes == 0) {
       return {};
     }
@@ -85,7 +86,7 @@ class DeviceMemory {
         chunk = take(size, id);
       }
       if (chunk == nullptr) {
-        chunk = grow(device, size, nbytes, id);
+        chunk = grow(device, size, nbytes, id, use);
       }
       split(chunk, size);
       chunk->in_use = true;
@@ -210,7 +211,7 @@ class DeviceMemory {
     return chunk;
   }
 
-  Chunk* grow(c10::DeviceIndex device, size_t size, size_t requested, PoolId id) {
+  Chunk* grow(c10::DeviceIndex device, size_t size, size_t requested, PoolId id, For use) {
     const bool small = size <= kSmallLimit;
     const size_t segment = small ? kSmallSegment : round_up(size, kHuge);
     std::byte* data = map(segment);
@@ -229,6 +230,9 @@ class DeviceMemory {
               << " bytes, limit: " << (options().memory_limit > 0 ? std::to_string(options().memory_limit) + " bytes" : "none")
               << ". Free tensors, call empty_cache(), or raise the limit (TORCH_HPU_MEMORY_LIMIT).";
       throw c10::OutOfMemoryError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, message.str());
+    }
+    if (use == For::kArena && segment < kHugePages) {
+      put_prepared_pages(data, size);
     }
     bump(stats_.segment, small, 1);
     bump(stats_.reserved_bytes, small, static_cast<int64_t>(segment));
@@ -367,6 +371,7 @@ class Allocator final : public c10::DeviceAllocator {
     return true;
   }
   void emptyCache(c10::MempoolId_t pool) override {
+    drop_prepared_pages();
     for (c10::DeviceIndex d = 0; d < device_count(); ++d) {
       wait_all(d);
       memory_of(d).release_cached(pool);
@@ -396,8 +401,8 @@ class Allocator final : public c10::DeviceAllocator {
 
 }  // namespace
 
-Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool) {
-  return memory_of(device).allocate(device, nbytes, pool);
+Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool, For use) {
+  return memory_of(device).allocate(device, nbytes, pool, use);
 }
 
 void free(c10::DeviceIndex device, const Block& block) noexcept {

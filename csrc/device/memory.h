@@ -21,8 +21,9 @@ struct Block {
 };
 
 // Throws torch.OutOfMemoryError (c10::OutOfMemoryError), after trying to release cached pages, when the limit or the host
-// refuses. nbytes 0 gives a block with data == nullptr.
-Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool = {0, 0});
+// refuses. nbytes 0 gives a block with data == nullptr. New pages for an arena are prepared ones, see Note [Prepared pages].
+enum class For : bool { kTensor, kArena };
+Block allocate(c10::DeviceIndex device, size_t nbytes, PoolId pool = {0, 0}, For use = For::kTensor);
 void free(c10::DeviceIndex device, const Block& block) noexcept;
 
 PoolId create_pool(c10::DeviceIndex device);  // a fresh name; nobody holds it yet

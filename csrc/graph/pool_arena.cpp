@@ -21,7 +21,8 @@ Arenas& arenas() {
 
 }  // namespace
 
-ArenaBlock::ArenaBlock(device::PoolId pool, size_t nbytes) : pool(pool), block(device::allocate(device_of(pool), nbytes, pool)) {
+ArenaBlock::ArenaBlock(device::PoolId pool, size_t nbytes)
+    : pool(pool), block(device::allocate(device_of(pool), nbytes, pool, device::For::kArena)) {
   device::retain_pool(pool);
 }
 

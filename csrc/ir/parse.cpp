@@ -135,25 +135,42 @@ void parse_buffer(Line& line, Graph& g) {
   g.buffers.push_back(b);
 }
 
+ScalarCategory category(Line& line) {
+  if (line.take("bool")) {
+    return ScalarCategory::kBool;
+  }
+  if (line.take("int")) {
+    return ScalarCategory::kInt;
+  }
+  if (line.take("float")) {
+    return ScalarCategory::kFloat;
+  }
+  line.expect("complex");
+  return ScalarCategory::kComplex;
+}
+
 void parse_scalar(Line& line, Graph& g) {
   line.check(line.id("s") == g.scalars.size(), "scalars must be numbered in order");
-  Scalar s;
-  if (line.take("bool")) {
-    s.category = ScalarCategory::kBool;
-    s.value.i = line.boolean();
-  } else if (line.take("int")) {
-    s.category = ScalarCategory::kInt;
-    s.value.i = line.integer();
-  } else if (line.take("float")) {
-    s.category = ScalarCategory::kFloat;
-    s.value.d = line.real();
-  } else {
-    line.expect("complex");
-    s.category = ScalarCategory::kComplex;
-    s.value.d = line.real();
-    s.value.imag = line.real();
+  Scalar& s = g.scalars.emplace_back();
+  s.category = category(line);
+  if (line.at_end()) {
+    return;
   }
-  g.scalars.push_back(s);
+  switch (s.category) {
+    case ScalarCategory::kBool:
+      s.value.i = line.boolean();
+      break;
+    case ScalarCategory::kInt:
+      s.value.i = line.integer();
+      break;
+    case ScalarCategory::kFloat:
+      s.value.d = line.real();
+      break;
+    case ScalarCategory::kComplex:
+      s.value.d = line.real();
+      s.value.imag = line.real();
+      break;
+  }
 }
 
 void parse_window(Line& line, Graph& g) {

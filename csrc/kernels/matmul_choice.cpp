@@ -73,24 +73,33 @@ constexpr size_t kNoCandidate = std::size(kCandidates);
 
 size_t fastest(const MatmulProblem& p, bool constant_b) {
   Operands operands(p);
-  size_t winner = kNoCandidate;
-  double best = 1e9;
+  std::vector<size_t> candidates;
+  std::vector<std::unique_ptr<MatmulKernel>> kernels;
+  std::vector<std::function<void()>> runs;
   for (size_t i = constant_b ? 0 : 1; i < std::size(kCandidates); ++i) {
-    const auto kernel = kCandidates[i](p);
+    auto kernel = kCandidates[i](p);
     if (kernel == nullptr || (i == 0 && kernel->packed_bytes() == 0) || !kernel->prepare()) {
       continue;
     }
-    operands.pointers.packed_b = nullptr;
+    MatmulPointers pointers = operands.pointers;
     if (kernel->packed_bytes() > 0) {
       std::byte* packed = operands.add(static_cast<int64_t>(kernel->packed_bytes()), p.dtype);
-      kernel->pack(operands.pointers.b, packed);
-      operands.pointers.packed_b = packed;
+      kernel->pack(pointers.b, packed);
+      pointers.packed_b = packed;
     }
-    const double t = fastest_run([&] { kernel->run(operands.pointers); }, 3) / (i == 0 ? kPackedGain : 1);
-    TORCH_HPU_LOG(2, "matmul " << p.m << 'x' << p.n << 'x' << p.k << " by " << kernel->name() << ": " << t * 1e6 << " us");
+    runs.emplace_back([kernel = kernel.get(), pointers] { kernel->run(pointers); });
+    candidates.push_back(i);
+    kernels.push_back(std::move(kernel));
+  }
+  const std::vector<double> seconds = fastest_runs(runs, 3);
+  size_t winner = kNoCandidate;
+  double best = 1e9;
+  for (size_t c = 0; c < candidates.size(); ++c) {
+    TORCH_HPU_LOG(2, "matmul " << p.m << 'x' << p.n << 'x' << p.k << " by " << kernels[c]->name() << ": " << seconds[c] * 1e6 << " us");
+    const double t = candidates[c] == 0 ? seconds[c] / kPackedGain : seconds[c];
     if (t < best) {
       best = t;
-      winner = i;
+      winner = candidates[c];
     }
   }
   return winner;

@@ -17,8 +17,8 @@ using onednn::Plan;
 constexpr Method kMethods[] = {Method::kAny, Method::kChannelsLast, Method::kAsInMemory, Method::kProduct,
                                Method::kWinograd};  // that are timed
 constexpr double kTimedFlops = 2e10;                // beyond, oneDNN's own choice
-// How much faster a plan has to be that needs oneDNN's sgemm, whose kernels every process has to generate anew.
-constexpr double kSgemmGain = 1.5;
+// What a run of a plan is charged that needs oneDNN's sgemm, whose kernels every process has to generate anew: 30 ms, over 150 runs.
+constexpr double kSgemmSeconds = 30e-3 / 150;
 
 std::unique_ptr<Plan> make_plan(const Convolution& c, Method method) {
   try {
@@ -46,24 +46,33 @@ size_t fastest(const Convolution& c, c10::ScalarType dtype, bool constant_weight
     addresses.push_back(memory.back().get());
   }
   onednn::prepare_sgemm(/*wait=*/true);  // nothing else may run while plans are timed
-  size_t winner = std::size(kMethods);
-  double best = 1e9;
+  std::vector<size_t> candidates;
+  std::vector<std::unique_ptr<Plan>> plans;
+  std::vector<std::function<void()>> runs;
   for (size_t i = 0; i < std::size(kMethods); ++i) {
-    const auto plan = kMethods[i] == Method::kWinograd && !constant_weights ? nullptr : make_plan(c, kMethods[i]);
-    if (plan == nullptr || (plan->reference() && winner < std::size(kMethods))) {
+    auto plan = kMethods[i] == Method::kWinograd && !constant_weights ? nullptr : make_plan(c, kMethods[i]);
+    if (plan == nullptr || (plan->reference() && !plans.empty())) {
       continue;
     }
-    AlignedBytes packed;
+    const std::byte* packed = nullptr;
     if (constant_weights && plan->packed_bytes() > 0) {
-      packed = aligned_bytes(plan->packed_bytes());
-      plan->pack(addresses[1], packed.get());
+      memory.push_back(aligned_bytes(plan->packed_bytes()));
+      plan->pack(addresses[1], memory.back().get());
+      packed = memory.back().get();
     }
-    const double seconds = fastest_run([&] { plan->run(addresses, packed.get()); }, c.flops() > 5e8 ? 1 : 3);
-    const double t = plan->needs_sgemm() ? seconds * kSgemmGain : seconds;
-    TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << i << ": " << seconds * 1e6 << " us");
+    runs.emplace_back([plan = plan.get(), packed, &addresses] { plan->run(addresses, packed); });
+    candidates.push_back(i);
+    plans.push_back(std::move(plan));
+  }
+  const std::vector<double> seconds = fastest_runs(runs, c.flops() > 5e8 ? 1 : 3);
+  size_t winner = std::size(kMethods);
+  double best = 1e9;
+  for (size_t k = 0; k < candidates.size(); ++k) {
+    TORCH_HPU_LOG(2, "convolution of " << c.flops() * 1e-6 << " MFLOP, layout " << candidates[k] << ": " << seconds[k] * 1e6 << " us");
+    const double t = plans[k]->needs_sgemm() ? seconds[k] + kSgemmSeconds : seconds[k];
     if (t < best) {
       best = t;
-      winner = i;
+      winner = candidates[k];
     }
   }
   return winner;

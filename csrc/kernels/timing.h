@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "csrc/kernels/packed_weights.h"
 
@@ -15,8 +16,9 @@ namespace torch_hpu::kernels {
 // Memory full of numbers between -1 and 1. Not zeros: some kernels branch on signs, and a predicted branch costs nothing.
 AlignedBytes noise(size_t nbytes, c10::ScalarType dtype);
 
-// Seconds of the fastest of at least `runs` runs (more while a millisecond lasts, 50 at most), after one to warm up.
-double fastest_run(const std::function<void()>& run, int runs);
+// Seconds of the fastest of at least `runs` runs of each candidate (more while a millisecond lasts, 50 at most), after one to warm up. Candidates take
+// turns, two each if there are runs for it: a machine that is disturbed for some milliseconds decides nothing then.
+std::vector<double> fastest_runs(const std::vector<std::function<void()>>& candidates, int runs);
 
 // Choices made by timing candidates: remembered by problem and number of threads, for the process, and in the disk cache for this machine.
 class Choices {

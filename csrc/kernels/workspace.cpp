@@ -8,6 +8,8 @@
 #include <bit>
 #include <cstdlib>
 
+#include "csrc/support/pages.h"
+
 namespace torch_hpu::kernels {
 
 void AlignedFree::operator()(std::byte* p) const noexcept {
@@ -22,13 +24,13 @@ AlignedBytes aligned_bytes(size_t nbytes) {
 
 namespace {
 
-// Memory that grows. The pages that it has move along: new ones cost a fault each at their first touch, and those that nobody touches nothing.
+// Memory that grows where it lies: new pages cost a fault each at their first touch, and those that nobody touches nothing.
 class Growing {
  public:
   Growing() = default;
   ~Growing() {
     if (data_ != nullptr) {
-      ::munmap(data_, nbytes_);
+      ::munmap(data_, reserved_);
     }
   }
   Growing(const Growing&) = delete;
@@ -36,20 +38,38 @@ class Growing {
 
   std::byte* at_least(size_t nbytes) {
     if (nbytes_ < nbytes) {
-      constexpr size_t kPage = 4096;
-      const size_t grown = std::max(std::bit_ceil(nbytes), kPage);
-      void* const data = data_ == nullptr ? ::mmap(nullptr, grown, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                                          : ::mremap(data_, nbytes_, grown, MREMAP_MAYMOVE);
-      TORCH_CHECK_WITH(OutOfMemoryError, data != MAP_FAILED, "[hpu] no memory for ", nbytes, " bytes of a kernel's workspace");
-      data_ = static_cast<std::byte*>(data);
-      nbytes_ = grown;
+      grow((nbytes + kPage - 1) / kPage * kPage, nbytes);
     }
     return data_;
   }
 
  private:
+  static constexpr size_t kPage = 4096;
+  static constexpr size_t kAddresses = size_t{1} << 30;  // that are reserved, at least
+
+  void grow(size_t grown, size_t asked) {
+    if (reserved_ < grown) {
+      const size_t addresses = std::max(kAddresses, std::bit_ceil(grown));
+      void* const data = ::mmap(nullptr, addresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      check(data != MAP_FAILED, asked);
+      if (data_ != nullptr) {
+        ::munmap(data_, reserved_);
+      }
+      data_ = static_cast<std::byte*>(data);
+      nbytes_ = 0;
+      reserved_ = addresses;
+    }
+    check(::mprotect(data_, grown, PROT_READ | PROT_WRITE) == 0, asked);
+    put_prepared_pages(data_ + nbytes_, grown - nbytes_);
+    nbytes_ = grown;
+  }
+
+  static void check(bool ok, size_t asked) {
+    TORCH_CHECK_WITH(OutOfMemoryError, ok, "[hpu] no memory for ", asked, " bytes of a kernel's workspace");
+  }
+
   std::byte* data_ = nullptr;
-  size_t nbytes_ = 0;
+  size_t nbytes_ = 0, reserved_ = 0;  // that can be used; that have an address
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ struct Wait {
 // A block of the caching allocator for the time of one run.
 class Arena {
  public:
-  Arena(c10::DeviceIndex device, size_t nbytes) : device_(device), block_(device::allocate(device, nbytes)) {}
+  Arena(c10::DeviceIndex device, size_t nbytes) : device_(device), block_(device::allocate(device, nbytes, {0, 0}, device::For::kArena)) {}
   ~Arena() {
     device::free(device_, block_);
   }
@@ -142,7 +142,7 @@ runtime::TierPolicy tier_policy() {
 }
 
 void prepare() {
-  if (tier_policy() != runtime::TierPolicy::kGeneric) {
+  if (options().prepare && tier_policy() != runtime::TierPolicy::kGeneric) {
     compiler::prepare();
   }
 }

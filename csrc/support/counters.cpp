@@ -9,9 +9,9 @@ namespace {
 constexpr size_t kCounters = static_cast<size_t>(Counter::kCount);
 
 constexpr std::array<const char*, kCounters> kNames{
-    "recorded_ops",   "flushes",       "compilations", "generic_recipes", "recipe_hits",      "recipe_misses",
-    "kernels",        "library_calls", "extern_calls", "breaking_calls",  "infer_calls",      "eager_calls",
-    "graph_captures", "graph_replays", "host_reads",   "disk_hits",       "code_compilations"};
+    "recorded_ops",  "flushes",      "compilations",      "generic_recipes", "recipe_hits", "recipe_misses",  "kernels",
+    "library_calls", "extern_calls", "breaking_calls",    "infer_calls",     "eager_calls", "graph_captures", "graph_replays",
+    "host_reads",    "disk_hits",    "code_compilations", "ahead_loads",     "ahead_hits"};
 
 struct State {
   std::array<std::atomic<uint64_t>, kCounters> values{};

@@ -27,6 +27,8 @@ enum class Counter : uint8_t {
   kHostReads,         // copies to the host and item()
   kDiskHits,          // recipes whose program was read from the disk cache instead of being compiled
   kCodeCompilations,  // loop structures for which machine code was generated (neither this process nor the disk had it)
+  kAheadLoads,        // recipes loaded beside the start because the last run used them
+  kAheadHits,         // those of them that this run used
   kCount,
 };
 

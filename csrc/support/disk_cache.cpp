@@ -153,8 +153,23 @@ std::string full_key(std::string_view key) {
   return environment() + std::string(key);
 }
 
-fs::path path_of(std::string_view kind, std::string_view key) {
-  return fs::path(folder()) / (std::string(kind) + '-' + hash_of(key));
+std::string name_of(std::string_view kind, std::string_view whole_key) {
+  return std::string(kind) + '-' + hash_of(whole_key);
+}
+
+// The entry in a file of this name. One that is damaged is removed.
+std::optional<Entry> read_entry(const std::string& name) {
+  const fs::path path = fs::path(folder()) / name;
+  const std::optional<std::string> bytes = read_file(path, /*mark_used=*/true);
+  if (!bytes) {
+    return std::nullopt;
+  }
+  std::optional<Entry> entry = unpack(*bytes);
+  if (!entry) {
+    TORCH_HPU_LOG(1, "damaged file in the cache: " << path.string());
+    ::unlink(path.c_str());
+  }
+  return entry;
 }
 
 bool is_temporary(const std::string& name) {
@@ -182,18 +197,21 @@ std::optional<std::string> find(std::string_view kind, std::string_view key) {
     return std::nullopt;
   }
   const std::string whole = full_key(key);
-  const fs::path path = path_of(kind, whole);
-  const std::optional<std::string> bytes = read_file(path, /*mark_used=*/true);
-  if (!bytes) {
+  std::optional<Entry> entry = read_entry(name_of(kind, whole));
+  return entry && entry->key == whole ? std::optional(std::move(entry->value)) : std::nullopt;
+}
+
+std::string file_of(std::string_view kind, std::string_view key) {
+  return name_of(kind, full_key(key));
+}
+
+std::optional<std::string> key_in(const std::string& file) {
+  if (!enabled()) {
     return std::nullopt;
   }
-  std::optional<Entry> entry = unpack(*bytes);
-  if (!entry) {
-    TORCH_HPU_LOG(1, "damaged file in the cache: " << path.string());
-    ::unlink(path.c_str());
-    return std::nullopt;
-  }
-  return entry->key == whole ? std::optional(std::move(entry->value)) : std::nullopt;
+  const std::optional<Entry> entry = read_entry(file);
+  const std::string& prefix = environment();
+  return entry && entry->key.compare(0, prefix.size(), prefix) == 0 ? std::optional(entry->key.substr(prefix.size())) : std::nullopt;
 }
 
 void insert(std::string_view kind, std::string_view key, std::string_view value) {
@@ -211,7 +229,7 @@ void insert(std::string_view kind, std::string_view key, std::string_view value)
     done += static_cast<size_t>(n);
   }
   ::close(file);
-  if (done < bytes.size() || ::rename(temporary.c_str(), path_of(kind, whole).c_str()) != 0) {
+  if (done < bytes.size() || ::rename(temporary.c_str(), (fs::path(folder()) / name_of(kind, whole)).c_str()) != 0) {
     ::unlink(temporary.c_str());  // a full disk is no reason to fail
     return;
   }

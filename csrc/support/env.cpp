@@ -34,6 +34,9 @@ const std::vector<Row>& table() {
       {"DEVICES", &Options::devices, nullptr, "number of devices (they share the host's memory)"},
       {"MEMORY_LIMIT", &Options::memory_limit, nullptr, "bytes of device memory; 0: no limit"},
       {"RECIPE_CACHE", &Options::recipe_cache, nullptr, "recipes kept in memory (least recently used go first)"},
+      {"PREPARE", &Options::prepare, nullptr,
+       "0: nothing is made beside the start of a process for its first run (code generator, programs of the last run, 32 MiB of touched "
+       "memory)"},
       {"CACHE_DIR", &Options::cache_dir, nullptr, "private folder for compiled code; empty: torch_hpu in the user's cache folder"},
       {"CACHE_BYTES", &Options::cache_bytes, nullptr, "size that the folder is kept below; 0: nothing is read or written there"},
   };

@@ -20,6 +20,7 @@ struct Options {
   int64_t devices = 1;                     // TORCH_HPU_DEVICES
   int64_t memory_limit = 0;                // TORCH_HPU_MEMORY_LIMIT
   uint64_t recipe_cache = 1024;            // TORCH_HPU_RECIPE_CACHE
+  bool prepare = true;                     // TORCH_HPU_PREPARE
   std::string cache_dir;                   // TORCH_HPU_CACHE_DIR
   int64_t cache_bytes = int64_t{1} << 30;  // TORCH_HPU_CACHE_BYTES
 };

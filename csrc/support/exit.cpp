@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <mutex>
@@ -23,6 +24,9 @@ Stops& stops() {
   static auto* instance = new Stops;
   return *instance;
 }
+
+std::atomic<bool> is_exiting{false};
+thread_local bool is_job = false;
 
 struct Jobs {
   std::mutex mutex;
@@ -49,6 +53,7 @@ void stop_all() {
   if (getpid() != s.process) {
     return;
   }
+  is_exiting = true;
   std::vector<void (*)()> functions;
   {
     std::lock_guard<std::mutex> lock(s.mutex);
@@ -88,11 +93,22 @@ std::shared_future<void> run_aside(std::function<void()> job) {
   std::erase_if(all.started, [](const auto& f) { return f.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
   if (!all.stopped) {
     try {
-      return all.started.emplace_back(std::async(std::launch::async, job));
+      return all.started.emplace_back(std::async(std::launch::async, [job] {
+        is_job = true;
+        job();
+      }));
     } catch (const std::system_error&) {  // no thread to be had
     }
   }
   return std::async(std::launch::deferred, std::move(job));
+}
+
+bool in_job() {
+  return is_job;
+}
+
+bool exiting() {
+  return is_exiting;
 }
 
 void wait_for_jobs() {

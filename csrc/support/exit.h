@@ -17,7 +17,13 @@ void stop_at_exit(void (*stop)());
 // first waits for it.
 std::shared_future<void> run_aside(std::function<void()> job);
 
-// Until all that was started so far is done: for measurements that nothing may disturb.
+// Whether this thread runs such a job.
+bool in_job();
+
+// Whether the process is about to exit: a long job should end.
+bool exiting();
+
+// Until all that was started so far is done: for measurements that nothing may disturb. Not for jobs.
 void wait_for_jobs();
 
 }  // namespace torch_hpu

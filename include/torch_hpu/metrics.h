@@ -11,7 +11,8 @@
 namespace torch_hpu {
 
 // Every counter by name: recorded_ops, flushes, compilations, generic_recipes, recipe_hits, recipe_misses, kernels, library_calls,
-// extern_calls, breaking_calls, infer_calls, eager_calls, graph_captures, graph_replays, host_reads, disk_hits, code_compilations.
+// extern_calls, breaking_calls, infer_calls, eager_calls, graph_captures, graph_replays, host_reads, disk_hits, code_compilations, ahead_loads,
+// ahead_hits.
 TORCH_HPU_API std::map<std::string, uint64_t> metrics_snapshot();
 
 // What is known beside a counter: "extern_calls", "breaking_calls" and "infer_calls" by op, "flushes" and "compilations" by cause. Throws on other names.

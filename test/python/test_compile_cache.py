@@ -13,14 +13,19 @@ import pytest
 
 from torch_hpu import compile_cache, debug
 
-# Trains a small net for three steps; prints its loss and the counters.
+# Trains a small net for three steps; prints its loss and the counters. Waits first until AHEAD recipes have been loaded beside its start.
 PROGRAM = """
-import json, torch
+import json, os, time, torch
 from torch_hpu import compile_cache, metrics
+torch.zeros(1).to("hpu")
+deadline = time.monotonic() + 120
+while metrics.snapshot()["ahead_loads"] < int(os.environ.get("AHEAD", 0)) and time.monotonic() < deadline:
+    time.sleep(0.01)
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Linear(32, 4)).to("hpu")
 optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
-x, y = torch.randn(8, 16).to("hpu"), torch.arange(8).remainder(4).to("hpu")
+rows = int(os.environ.get("ROWS", 8))
+x, y = torch.randn(rows, 16).to("hpu"), torch.arange(rows).remainder(4).to("hpu")
 for _ in range(3):
     loss = torch.nn.functional.cross_entropy(net(x), y)
     loss.backward()
@@ -59,6 +64,42 @@ def test_second_process_compiles_nothing(first) -> None:
     assert again["disk_hits"] == counters["compilations"]
     assert again["kernels"] == counters["kernels"]
     assert again["loss"] == counters["loss"]
+
+
+def test_programs_of_the_last_run_are_loaded_ahead(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "cache"
+    new = run(folder)
+    n = new["compilations"]
+    assert n > 0
+    assert new["ahead_loads"] == new["ahead_hits"] == 0
+    again = run(folder, AHEAD=str(n))
+    assert again["ahead_loads"] == again["ahead_hits"] == again["disk_hits"] == n
+    assert again["compilations"] == again["code_compilations"] == 0
+    assert again["loss"] == new["loss"]
+    assert again["kernels"] == new["kernels"]
+    off = run(folder, TORCH_HPU_PREPARE="0")
+    assert off["ahead_loads"] == off["ahead_hits"] == 0
+    assert off["disk_hits"] == n
+    # Other programs take their place.
+    other = run(folder, AHEAD=str(n), ROWS="12")
+    assert other["ahead_loads"] == n
+    assert other["ahead_hits"] == 0
+    assert other["compilations"] == n
+    back = run(folder, AHEAD=str(n), ROWS="12")
+    assert back["ahead_hits"] == back["disk_hits"] == n
+    assert back["loss"] == other["loss"]
+
+
+def test_nothing_is_compiled_ahead(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "cache"
+    new = run(folder)
+    for file in folder.glob("kernel-*"):
+        file.unlink()
+    again = run(folder)
+    assert again["disk_hits"] == new["compilations"]
+    assert again["code_compilations"] == new["code_compilations"]
+    assert again["loss"] == new["loss"]
+    assert not again["stderr"]
 
 
 def test_files_are_private(first) -> None:

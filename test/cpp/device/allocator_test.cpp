@@ -6,6 +6,8 @@
 
 #include "csrc/device/memory.h"
 #include "csrc/support/env.h"
+#include "csrc/support/pages.h"
+#include "resident.h"
 
 namespace torch_hpu::device {
 namespace {
@@ -78,6 +80,20 @@ TEST_F(Allocator, FreeNeighboursAreJoined) {
   const Block whole = take(kMiB);
   EXPECT_EQ(whole.data, a.data);
   give(whole);
+}
+
+TEST_F(Allocator, ArenasTakePreparedPages) {
+  prepare_pages(4 * kMiB);
+  const Block tensor = take(3 * kMiB);
+  EXPECT_EQ(resident_pages(tensor.data, tensor.nbytes), 0);
+  const Block arena = allocate(0, 3 * kMiB, pool_, For::kArena);
+  EXPECT_EQ(resident_pages(arena.data, arena.nbytes), arena.nbytes / kPage);
+  give(tensor);
+  give(arena);
+  device_allocator()->emptyCache(pool_);  // the rest of the prepared ones, too
+  const Block later = allocate(0, 3 * kMiB, pool_, For::kArena);
+  EXPECT_EQ(resident_pages(later.data, later.nbytes), 0);
+  give(later);
 }
 
 TEST_F(Allocator, PagesAreKeptUntilThePoolIsReleased) {

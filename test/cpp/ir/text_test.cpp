@@ -39,6 +39,16 @@ TEST(Text, RoundTrip) {
   EXPECT_NE(to_dot(g).find("aten::gelu"), std::string::npos);
 }
 
+TEST(Text, StructureIsAGraphWithoutScalars) {
+  const Graph g = parse(kText);
+  const Graph again = parse(structure_of(g));
+  EXPECT_EQ(structure_of(again), structure_of(g));
+  EXPECT_EQ(again.scalars[0].category, ScalarCategory::kFloat);
+  EXPECT_EQ(again.scalars[0].value.d, 0);
+  EXPECT_EQ(again.scalars[3].value.i, 0);
+  verify(again);
+}
+
 TEST(Text, ErrorsNameTheLine) {
   for (const char* text : {"buffer b1 4 input", "buffer b0 x input", "node aten::no_such_op () -> ()", "window w0 b0 Float [2 [1] @0",
                            "window w0 b0 Flote [2] [1] @0", "nonsense", "buffer b0 4 input trailing"}) {

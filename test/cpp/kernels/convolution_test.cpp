@@ -203,6 +203,15 @@ TEST(Convolution, PackedWeightsFollowTheVersion) {
   kernels::set_packed_limit(size_t{1} << 30);
 }
 
+TEST(Convolution, ImplementationsThatNeedSgemm) {
+  for (const char* name : {"gemm:jit", "x64:gemm:jit"}) {  // of matmul, of convolution
+    EXPECT_TRUE(kernels::onednn::uses_sgemm(name)) << name;
+  }
+  for (const char* name : {"brgconv:avx512_core", "brg:avx512_core", "jit:avx2", "ref:any"}) {
+    EXPECT_FALSE(kernels::onednn::uses_sgemm(name)) << name;
+  }
+}
+
 TEST(Convolution, EmptyBatchAndDeclined) {
   const Case& c = kCases[0];
   const at::Tensor w = at::randn(c.w);
