@@ -18,9 +18,9 @@ namespace torch_hpu::compiler {
 
 namespace {
 
-std::unique_ptr<Recipe> recipe_of(Program made, bool aside) {
+std::unique_ptr<Recipe> recipe_of(Program made) {
   const auto program = std::make_shared<const Program>(std::move(made));
-  std::unique_ptr<Recipe> recipe = emit(*program, aside);
+  std::unique_ptr<Recipe> recipe = emit(*program);
   recipe->text = [program] { return to_string(*program); };
   recipe->from_disk = program->from_disk;
   return recipe;
@@ -34,27 +34,26 @@ std::unique_ptr<Recipe> compiled(const ir::Graph& graph, uint64_t id) {
       return loaded;
     }
     if (std::optional<Program> kept = load_program(*key, pipeline.graph())) {
-      return recipe_of(std::move(*kept), /*aside=*/true);
+      return recipe_of(std::move(*kept));
     }
   }
   Program program = std::move(pipeline).program();
   if (key) {
     keep_program(*key, program);
   }
-  return recipe_of(std::move(program), /*aside=*/false);
+  return recipe_of(std::move(program));
 }
 
-std::unique_ptr<Recipe> loaded(const std::string& key) {
-  const std::optional<ir::Graph> graph = graph_in(key);
-  std::optional<Program> kept = graph ? load_program(key, *graph) : std::nullopt;
-  return kept ? recipe_of(std::move(*kept), /*aside=*/false) : nullptr;
+std::unique_ptr<Recipe> from_entry(const disk_cache::Entry& entry) {
+  const std::optional<ir::Graph> graph = graph_in(entry.key);
+  return graph ? recipe_of(program_in(entry.value, *graph)) : nullptr;
 }
 
 }  // namespace
 
 std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_ptr<Recipe> recipe = tier == Tier::kGeneric ? recipe_of(all_extern(graph), /*aside=*/false) : compiled(graph, id);
+  std::unique_ptr<Recipe> recipe = tier == Tier::kGeneric ? recipe_of(all_extern(graph)) : compiled(graph, id);
   recipe->id = id;
   recipe->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (tier == Tier::kCompiled) {
@@ -65,14 +64,17 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
 }
 
 void prepare() {
-  constexpr size_t kPages = size_t{32} << 20;  // bytes: arenas and workspaces of small networks
-  static const std::shared_future<void> code = run_aside([] {
+  constexpr size_t kPreparedBytes = size_t{32} << 20;  // arena and workspaces of a small network
+  // Never destroyed: that would wait for threads which a forked child does not have.
+  static const auto* code = new std::shared_future<void>(run_aside([] {
     codegen::prepare();
     if (disk_cache::enabled()) {
-      load_recent(loaded);
+      load_recent(from_entry);
     }
-  });
-  static const std::shared_future<void> pages = run_aside([] { prepare_pages(kPages); });
+  }));
+  static const auto* pages = new std::shared_future<void>(run_aside([] { prepare_pages(kPreparedBytes); }));
+  static_cast<void>(code);
+  static_cast<void>(pages);
 }
 
 }  // namespace torch_hpu::compiler

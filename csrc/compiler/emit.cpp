@@ -10,6 +10,7 @@
 #include "csrc/compiler/uses.h"
 #include "csrc/kernels/reference.h"
 #include "csrc/support/counters.h"
+#include "csrc/support/exit.h"
 
 namespace torch_hpu::compiler {
 namespace {
@@ -78,7 +79,7 @@ std::vector<bool> constant_reads(const Program& program, const kernels::LibraryC
 
 }  // namespace
 
-std::unique_ptr<Recipe> emit(const Program& program, bool aside) {
+std::unique_ptr<Recipe> emit(const Program& program) {
   auto recipe = std::make_unique<Recipe>();
   std::vector<Lifetime> lifetimes(program.buffers.size());
   std::vector<KernelSource> sources;
@@ -117,7 +118,8 @@ std::unique_ptr<Recipe> emit(const Program& program, bool aside) {
   };
   std::vector<std::shared_ptr<const codegen::Kernel>> kernels;
   const auto load_code = [&] { kernels = codegen::compile(groups); };
-  if (aside) {
+  // What the disk holds is loaded by two threads. A new program's steps are timed, with nothing else running; and a job works beside others already.
+  if (program.from_disk && !in_job()) {
     // Deferred where no thread can be had. Its destructor waits.
     std::future<void> helper = std::async(std::launch::async | std::launch::deferred, [&] {
       at::get_num_threads();  // gives OpenMP on this thread what was set for all

@@ -6,8 +6,8 @@
 
 namespace torch_hpu::compiler {
 
-// Generates code for all loops (one module), builds library and extern steps, plans memory. With `aside`, a second thread helps; not for programs
-// whose steps have to be timed yet.
-std::unique_ptr<Recipe> emit(const Program& program, bool aside = false);
+// Generates code for all loops (one module), builds library and extern steps, plans memory. A second thread helps with
+// what the disk holds.
+std::unique_ptr<Recipe> emit(const Program& program);
 
 }  // namespace torch_hpu::compiler

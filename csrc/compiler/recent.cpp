@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -20,52 +21,67 @@ namespace {
 constexpr size_t kMost = 16;  // programs on a list
 constexpr const char* kKind = "recent";
 
-// The executable and, of an interpreter, the script or module; other arguments, such as prompts and learning rates, mostly change no program.
+// The executable and, of Python, the script or module; and the rank, for ranks may run different programs. Not the other arguments: prompts and
+// learning rates change no program.
 std::string command() {
   std::error_code error;
-  std::string name = std::filesystem::read_symlink("/proc/self/exe", error).string();
-  std::ifstream in("/proc/self/cmdline", std::ios::binary);
-  std::string argument, last;
-  while (std::getline(in, argument, '\0')) {
-    const bool script = argument.size() > 3 && argument.compare(argument.size() - 3, 3, ".py") == 0;
-    if (script || last == "-m" || last == "-c") {
-      name += '\n' + (script ? std::filesystem::absolute(argument, error).string() : last + ' ' + argument);
-      break;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  std::string name = executable.string();
+  if (executable.filename().string().compare(0, 6, "python") == 0) {
+    std::ifstream in("/proc/self/cmdline", std::ios::binary);
+    std::string argument, last;
+    std::getline(in, argument, '\0');  // the interpreter
+    while (std::getline(in, argument, '\0')) {
+      const bool named = last == "-m" || last == "-c";
+      if (named || argument.compare(0, 1, "-") != 0) {
+        name += '\n' + (named ? last + ' ' + argument : std::filesystem::absolute(argument, error).string());
+        break;
+      }
+      last = argument;
     }
-    last = argument;
   }
-  return name;
+  const char* const rank = std::getenv("RANK");
+  return rank == nullptr ? name : name + "\nrank " + rank;
 }
 
 class Recent {
  public:
   Recent() : command_(command()) {
-    if (const auto bytes = disk_cache::find(kKind, command_)) {
-      Reader r(*bytes);
-      r(listed_);
+    try {
+      if (const auto bytes = disk_cache::find(kKind, command_)) {
+        Reader r(*bytes);
+        r(listed_);
+      }
+    } catch (const std::exception& e) {
+      TORCH_HPU_LOG(1, "a list of programs cannot be read: " << e.what());
     }
   }
 
   void load(const LoadFn& load) {
     for (const std::string& file : listed()) {
-      const std::optional<std::string> key = exiting() ? std::nullopt : disk_cache::key_in(file);
-      if (!key || !begin(file)) {
+      if (exiting() || !begin(file)) {
         continue;
       }
-      std::unique_ptr<Recipe> recipe;
+      std::optional<Loaded> loaded;
       try {
-        recipe = load(*key);
+        if (std::optional<disk_cache::Entry> entry = disk_cache::read(file)) {
+          if (auto recipe = load(*entry)) {
+            loaded = Loaded{std::move(entry->key), std::move(recipe)};
+          }
+        }
       } catch (const std::exception& e) {
         TORCH_HPU_LOG(1, "not loaded beside the start: " << e.what());
+      } catch (...) {
+        TORCH_HPU_LOG(1, "not loaded beside the start");
       }
-      finish(file, *key, std::move(recipe));
+      finish(file, std::move(loaded));
     }
   }
 
   std::unique_ptr<Recipe> use(const std::string& key) {
     const std::string file = program_file(key);
-    std::unique_lock<std::mutex> lock(mutex_);
     note(file);
+    std::unique_lock<std::mutex> lock(mutex_);
     finished_.wait(lock, [&] { return loading_ != file; });
     const auto it = loaded_.find(file);
     if (it == loaded_.end() || it->second.key != key) {
@@ -102,30 +118,34 @@ class Recent {
     return true;
   }
 
-  // The recipe is null when it could not be loaded.
-  void finish(const std::string& file, const std::string& key, std::unique_ptr<Recipe> recipe) {
+  void finish(const std::string& file, std::optional<Loaded> loaded) {
     const std::lock_guard<std::mutex> lock(mutex_);
     loading_.clear();
-    if (recipe != nullptr && (!differs_ || used(file))) {
-      loaded_.emplace(file, Loaded{key, std::move(recipe)});
+    finished_.notify_all();
+    if (loaded && (!differs_ || used(file))) {
+      loaded_.emplace(file, std::move(*loaded));
       count(Counter::kAheadLoads);
     }
-    finished_.notify_all();
   }
 
   void note(const std::string& file) {
-    if (used(file) || used_.size() == kMost) {
-      return;
-    }
-    used_.push_back(file);
-    if (std::find(listed_.begin(), listed_.end(), file) == listed_.end()) {
+    std::unordered_map<std::string, Loaded> dropped;  // destroyed without the lock
+    Writer list;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (used(file) || used_.size() == kMost) {
+        return;
+      }
+      used_.push_back(file);
+      if (std::find(listed_.begin(), listed_.end(), file) != listed_.end()) {
+        return;
+      }
       differs_ = true;
-      loaded_.clear();
+      dropped.swap(loaded_);
       listed_ = used_;
-      Writer w;
-      w(listed_);
-      disk_cache::insert(kKind, command_, w.take());
+      list(listed_);
     }
+    disk_cache::insert(kKind, command_, list.take());
   }
 
   const std::string command_;

@@ -371,11 +371,11 @@ class Allocator final : public c10::DeviceAllocator {
     return true;
   }
   void emptyCache(c10::MempoolId_t pool) override {
-    drop_prepared_pages();
     for (c10::DeviceIndex d = 0; d < device_count(); ++d) {
       wait_all(d);
       memory_of(d).release_cached(pool);
     }
+    drop_prepared_pages();
   }
   void recordStream(const c10::DataPtr&, c10::Stream) override {}
   DeviceStats getDeviceStats(c10::DeviceIndex device) override {

@@ -56,6 +56,8 @@ void put_constant(std::string& out, const c10::IValue& v) {
   } else if (v.isBool()) {
     put(out, v.toBool());
   } else if (v.isString()) {
+    TORCH_CHECK_NOT_IMPLEMENTED(v.toStringRef().find_first_of("\"\n") == std::string::npos, "[ir] no text for the string ",
+                                v.toStringRef());
     out += '"' + v.toStringRef() + '"';
   } else if (v.isIntList()) {
     put_list(out, "i[", v.toIntVector());

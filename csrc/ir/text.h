@@ -24,7 +24,8 @@ std::string to_string(const Buffer& buffer);
 std::string to_string(const Window& window);
 std::string to_string(const Graph& graph, const Node& node);
 
-// The inverse of to_string(), and of structure_of(): scalars without a value are 0. Throws with the line's number and what is wrong; ops are looked up in the dispatcher.
+// The inverse of to_string(), and of structure_of(): scalars without a value are 0. Throws with the line's number and what is wrong; ops are looked
+// up in the dispatcher.
 Graph parse(std::string_view text);
 
 // For graphviz: buffers as boxes, nodes as ellipses.

@@ -1,6 +1,5 @@
 #include "csrc/kernels/packed_weights.h"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "csrc/kernels/shared.h"
 #include "csrc/support/hash.h"
 #include "csrc/support/packed_bytes.h"
 
@@ -84,7 +84,7 @@ uint32_t layout_id(const std::string& description) {
   static std::mutex mutex;
   static auto* ids = new std::unordered_map<std::string, uint32_t>;
   std::lock_guard<std::mutex> lock(mutex);
-  return ids->emplace(description + " threads " + std::to_string(at::get_num_threads()), static_cast<uint32_t>(ids->size())).first->second;
+  return ids->emplace(key_here(description), static_cast<uint32_t>(ids->size())).first->second;
 }
 
 std::shared_ptr<const std::byte> packed_weight(c10::ArrayRef<WeightSource> sources, uint32_t layout, size_t nbytes,

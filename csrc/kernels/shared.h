@@ -12,16 +12,19 @@
 
 namespace torch_hpu::kernels {
 
-// Immutable objects by key, for as long as somebody holds them. Thread-safe.
+// The key of what is made for a problem here: kernels, layouts and choices depend on the number of threads and on the vector instructions.
+inline std::string key_here(const std::string& problem) {
+  return problem + " threads " + std::to_string(at::get_num_threads()) + " isa " + std::to_string(static_cast<int>(simd::isa()));
+}
+
+// Immutable objects by problem, for as long as somebody holds them. Thread-safe.
 template <typename T>
 class Shared {
  public:
-  // The object of the key, or what make() returns (which may be null). Kernels are made for a number of threads and a set
-  // of vector instructions, which are part of the key.
+  // The problem's object, or what make() returns (which may be null).
   template <typename Make>
   std::shared_ptr<const T> get(const std::string& problem, Make make) {
-    const std::string key =
-        problem + " threads " + std::to_string(at::get_num_threads()) + " isa " + std::to_string(static_cast<int>(simd::isa()));
+    const std::string key = key_here(problem);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (const auto it = known_.find(key); it != known_.end()) {

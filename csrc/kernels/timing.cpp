@@ -1,6 +1,5 @@
 #include "csrc/kernels/timing.h"
 
-#include <ATen/Parallel.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -10,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "csrc/kernels/shared.h"
 #include "csrc/support/archive.h"
 #include "csrc/support/disk_cache.h"
 #include "csrc/support/exit.h"
@@ -75,35 +75,37 @@ std::vector<double> fastest_runs(const std::vector<std::function<void()>>& candi
 }
 
 size_t Choices::get(const std::string& problem, const std::function<size_t()>& time) {
-  const std::string key = problem + " threads " + std::to_string(at::get_num_threads());
+  const std::string key = key_here(problem);
   const auto known = [&]() -> std::optional<size_t> {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto it = known_.find(key);
     return it == known_.end() ? std::nullopt : std::optional(it->second);
   };
+  const auto remember = [&](size_t choice) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return known_.emplace(key, choice).first->second;
+  };
   if (const auto choice = known()) {
     return *choice;
   }
-  size_t choice = 0;
   if (const auto kept = disk_cache::find("choice", key)) {
+    size_t choice = 0;
     Reader r(*kept);
     r(choice);
-  } else {
-    TORCH_CHECK(!in_job(), "[hpu] nothing is timed beside other work: ", key);
-    static std::mutex quiet;
-    const std::lock_guard<std::mutex> alone(quiet);
-    if (const auto timed = known()) {  // while this thread waited
-      return *timed;
-    }
-    wait_for_jobs();  // without mutex_, which jobs take
-    choice = time();
-    Writer w;
-    w(choice);
-    disk_cache::insert("choice", key, w.take());
+    return remember(choice);
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  known_.emplace(key, choice);
-  return choice;
+  TORCH_CHECK(!in_job(), "[hpu] nothing is timed beside other work: ", key);
+  static std::mutex quiet;
+  const std::lock_guard<std::mutex> alone(quiet);
+  if (const auto choice = known()) {  // made while this thread waited
+    return *choice;
+  }
+  wait_for_jobs();  // without mutex_, which jobs take
+  const size_t choice = time();
+  Writer w;
+  w(choice);
+  disk_cache::insert("choice", key, w.take());
+  return remember(choice);
 }
 
 }  // namespace torch_hpu::kernels

@@ -17,7 +17,7 @@ namespace torch_hpu::kernels {
 AlignedBytes noise(size_t nbytes, c10::ScalarType dtype);
 
 // Seconds of the fastest of at least `runs` runs of each candidate (more while a millisecond lasts, 50 at most), after one to warm up. Candidates take
-// turns, two each if there are runs for it: a machine that is disturbed for some milliseconds decides nothing then.
+// turns, two each unless one run is enough: a machine that is disturbed for some milliseconds decides nothing then.
 std::vector<double> fastest_runs(const std::vector<std::function<void()>>& candidates, int runs);
 
 // Choices made by timing candidates: remembered by problem and number of threads, for the process, and in the disk cache for this machine.

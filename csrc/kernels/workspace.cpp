@@ -49,19 +49,26 @@ class Growing {
 
   void grow(size_t grown, size_t asked) {
     if (reserved_ < grown) {
-      const size_t addresses = std::max(kAddresses, std::bit_ceil(grown));
-      void* const data = ::mmap(nullptr, addresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      check(data != MAP_FAILED, asked);
-      if (data_ != nullptr) {
-        ::munmap(data_, reserved_);
-      }
-      data_ = static_cast<std::byte*>(data);
-      nbytes_ = 0;
-      reserved_ = addresses;
+      reserve(std::max(kAddresses, grown)) || reserve(std::bit_ceil(grown));  // less where addresses are limited
+      check(reserved_ >= grown, asked);
     }
     check(::mprotect(data_, grown, PROT_READ | PROT_WRITE) == 0, asked);
     put_prepared_pages(data_ + nbytes_, grown - nbytes_);
     nbytes_ = grown;
+  }
+
+  bool reserve(size_t addresses) {
+    void* const data = ::mmap(nullptr, addresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) {
+      return false;
+    }
+    if (data_ != nullptr) {
+      ::munmap(data_, reserved_);
+    }
+    data_ = static_cast<std::byte*>(data);
+    nbytes_ = 0;
+    reserved_ = addresses;
+    return true;
   }
 
   static void check(bool ok, size_t asked) {

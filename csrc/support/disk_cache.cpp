@@ -129,10 +129,6 @@ std::string pack(std::string_view key, std::string_view value) {
   return std::string(kMagic) + hash_of(body) + body;
 }
 
-struct Entry {
-  std::string key, value;
-};
-
 std::optional<Entry> unpack(std::string_view bytes) {
   if (bytes.size() < kMagic.size() + kHashDigits || bytes.substr(0, kMagic.size()) != kMagic) {
     return std::nullopt;
@@ -205,13 +201,14 @@ std::string file_of(std::string_view kind, std::string_view key) {
   return name_of(kind, full_key(key));
 }
 
-std::optional<std::string> key_in(const std::string& file) {
-  if (!enabled()) {
+std::optional<Entry> read(const std::string& file) {
+  std::optional<Entry> entry = enabled() ? read_entry(file) : std::nullopt;
+  const std::string& prefix = environment();
+  if (!entry || entry->key.compare(0, prefix.size(), prefix) != 0) {
     return std::nullopt;
   }
-  const std::optional<Entry> entry = read_entry(file);
-  const std::string& prefix = environment();
-  return entry && entry->key.compare(0, prefix.size(), prefix) == 0 ? std::optional(entry->key.substr(prefix.size())) : std::nullopt;
+  entry->key.erase(0, prefix.size());
+  return entry;
 }
 
 void insert(std::string_view kind, std::string_view key, std::string_view value) {

@@ -23,9 +23,12 @@ bool enabled();
 std::optional<std::string> find(std::string_view kind, std::string_view key);
 void insert(std::string_view kind, std::string_view key, std::string_view value);
 
-// The name of the file that holds a key, whether it exists or not, and the key that a file holds, if it is from this build and CPU.
+struct Entry {
+  std::string key, value;
+};
+// The name of the file that holds a key, whether it exists or not, and what a file holds, if it is from this build and CPU.
 std::string file_of(std::string_view kind, std::string_view key);
-std::optional<std::string> key_in(const std::string& file);
+std::optional<Entry> read(const std::string& file);
 
 // ---- for tools
 

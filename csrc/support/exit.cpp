@@ -48,6 +48,10 @@ Jobs& jobs() {
   return *instance;
 }
 
+void forget_finished(Jobs& all) {
+  std::erase_if(all.started, [](const auto& job) { return job.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
+}
+
 void stop_all() {
   Stops& s = stops();
   if (getpid() != s.process) {
@@ -90,7 +94,7 @@ void stop_at_exit(void (*stop)()) {
 std::shared_future<void> run_aside(std::function<void()> job) {
   Jobs& all = jobs();
   const std::lock_guard<std::mutex> lock(all.mutex);
-  std::erase_if(all.started, [](const auto& f) { return f.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
+  forget_finished(all);
   if (!all.stopped) {
     try {
       return all.started.emplace_back(std::async(std::launch::async, [job] {
@@ -112,13 +116,19 @@ bool exiting() {
 }
 
 void wait_for_jobs() {
-  std::vector<std::shared_future<void>> started;
-  {
-    const std::lock_guard<std::mutex> lock(jobs().mutex);
-    started = jobs().started;
-  }
-  for (const auto& job : started) {
-    job.wait();
+  for (;;) {
+    std::vector<std::shared_future<void>> left;
+    {
+      const std::lock_guard<std::mutex> lock(jobs().mutex);
+      forget_finished(jobs());
+      left = jobs().started;
+    }
+    if (left.empty()) {
+      return;
+    }
+    for (const auto& job : left) {
+      job.wait();
+    }
   }
 }
 

@@ -23,7 +23,7 @@ bool in_job();
 // Whether the process is about to exit: a long job should end.
 bool exiting();
 
-// Until all that was started so far is done: for measurements that nothing may disturb. Not for jobs.
+// Until no job is left, those included that a job starts: for measurements that nothing may disturb. Not for jobs.
 void wait_for_jobs();
 
 }  // namespace torch_hpu

@@ -49,6 +49,7 @@ void prepare_pages(size_t nbytes) {
   if (data == MAP_FAILED) {
     return;
   }
+  ::madvise(data, nbytes, MADV_DONTFORK);  // a fork would make them pages that are copied at the next write
   drop_prepared_pages();
   auto* next = static_cast<std::byte*>(data);
   std::byte* const end = next + nbytes;
@@ -75,9 +76,16 @@ void put_prepared_pages(std::byte* to, size_t nbytes) noexcept {
   Prepared& p = prepared();
   const std::lock_guard<std::mutex> lock(p.mutex);
   const size_t moved = std::min(nbytes / kPage * kPage, static_cast<size_t>(p.end - p.begin));
-  if (moved > 0 && ::mremap(p.begin, moved, moved, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) {
-    p.begin += moved;
+  if (moved == 0) {
+    return;
   }
+  if (::mremap(p.begin, moved, moved, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+    // It may have got as far as making room; a range that is still mapped stays as it is.
+    ::mmap(to, moved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    return;
+  }
+  p.begin += moved;
+  ::madvise(to, moved, MADV_DOFORK);
 }
 
 void drop_prepared_pages() noexcept {

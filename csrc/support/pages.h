@@ -15,7 +15,7 @@ void prepare_pages(size_t nbytes);
 // pages, that nobody has touched yet; it may consist of several mappings afterwards, which mremap() does not take as one.
 void put_prepared_pages(std::byte* to, size_t nbytes) noexcept;
 
-// Gives those that are left back to the host; no more are prepared.
+// Gives those that are left back to the host, and ends prepare_pages() if that is at work.
 void drop_prepared_pages() noexcept;
 
 }  // namespace torch_hpu

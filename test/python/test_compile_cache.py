@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,27 +14,36 @@ import pytest
 
 from torch_hpu import compile_cache, debug
 
-# Trains a small net for three steps; prints its loss and the counters. Waits first until AHEAD recipes have been loaded beside its start.
+# Trains a small net for three steps; prints its loss and the counters. Waits first until AHEAD recipes have been loaded beside its start, or until the
+# word is said in LOG_FILE that AHEAD were not.
 PROGRAM = """
 import json, os, time, torch
 from torch_hpu import compile_cache, metrics
 torch.zeros(1).to("hpu")
-deadline = time.monotonic() + 120
-while metrics.snapshot()["ahead_loads"] < int(os.environ.get("AHEAD", 0)) and time.monotonic() < deadline:
+ahead, log, deadline = int(os.environ.get("AHEAD", 0)), os.environ.get("LOG_FILE"), time.monotonic() + 120
+def loaded():
+    return open(log).read().count("not loaded") if log else metrics.snapshot()["ahead_loads"]
+while loaded() < ahead and time.monotonic() < deadline:
     time.sleep(0.01)
+before = metrics.snapshot()
 torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Linear(32, 4)).to("hpu")
-optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
 rows = int(os.environ.get("ROWS", 8))
-x, y = torch.randn(rows, 16).to("hpu"), torch.arange(rows).remainder(4).to("hpu")
-for _ in range(3):
-    loss = torch.nn.functional.cross_entropy(net(x), y)
+net = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Dropout(0.2), torch.nn.Flatten(), torch.nn.Linear(16, 32), torch.nn.GELU(approximate="tanh"),
+                          torch.nn.LayerNorm(32), torch.nn.Linear(32, 4)).to("hpu")
+optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+x, y = torch.randn(rows, 2, 4, 4).to("hpu"), torch.arange(rows).remainder(4).to("hpu")
+seen = torch.zeros(3, 4, device="hpu")
+for i in range(3):
+    out = net(x)
+    seen[1:].mul_(0.5).add_(out[:2])  # in place, at an offset
+    q = torch.linalg.qr(out.detach()[:4], mode="reduced")[0]  # an ATen kernel that is told a word
+    loss = torch.nn.functional.cross_entropy(out, y) + q.sum() * 0.01
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     torch.hpu.mark_step()
-value = loss.item()
-print(json.dumps({**metrics.snapshot(), "loss": value, "enabled": compile_cache.enabled()}))
+values = {"loss": loss.item(), "seen": seen.tolist()}
+print(json.dumps({**metrics.snapshot(), **values, "before": before, "enabled": compile_cache.enabled()}))
 """
 
 
@@ -45,7 +55,10 @@ def run(folder: pathlib.Path, **environment: str) -> dict:
         "TORCH_HPU_TIER": "compiled",
         **environment,
     }
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True)
+    log = env.get("LOG_FILE")
+    with open(log, "w") if log else contextlib.nullcontext(subprocess.PIPE) as stderr:
+        done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return {**json.loads(done.stdout.splitlines()[-1]), "stderr": done.stderr}
 
 
@@ -75,8 +88,8 @@ def test_programs_of_the_last_run_are_loaded_ahead(tmp_path: pathlib.Path) -> No
     again = run(folder, AHEAD=str(n))
     assert again["ahead_loads"] == again["ahead_hits"] == again["disk_hits"] == n
     assert again["compilations"] == again["code_compilations"] == 0
-    assert again["loss"] == new["loss"]
-    assert again["kernels"] == new["kernels"]
+    for same in ("loss", "seen", "kernels", "library_calls", "extern_calls"):
+        assert again[same] == new[same]
     off = run(folder, TORCH_HPU_PREPARE="0")
     assert off["ahead_loads"] == off["ahead_hits"] == 0
     assert off["disk_hits"] == n
@@ -90,16 +103,21 @@ def test_programs_of_the_last_run_are_loaded_ahead(tmp_path: pathlib.Path) -> No
     assert back["loss"] == other["loss"]
 
 
-def test_nothing_is_compiled_ahead(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("missing", ["kernel", "choice"])
+def test_nothing_is_compiled_or_timed_ahead(tmp_path: pathlib.Path, missing: str) -> None:
     folder = tmp_path / "cache"
     new = run(folder)
-    for file in folder.glob("kernel-*"):
+    files = list(folder.glob(f"{missing}-*"))
+    assert files
+    for file in files:
         file.unlink()
-    again = run(folder)
+    again = run(folder, AHEAD="1", LOG_FILE=str(tmp_path / "log"), TORCH_HPU_LOG="1")
+    assert "beside other work" in (tmp_path / "log").read_text()
+    assert again["before"]["code_compilations"] == 0
+    assert again["before"]["ahead_loads"] < new["compilations"]
     assert again["disk_hits"] == new["compilations"]
-    assert again["code_compilations"] == new["code_compilations"]
-    assert again["loss"] == new["loss"]
-    assert not again["stderr"]
+    assert again["loss"] == pytest.approx(new["loss"], abs=1e-5)
+    assert {f.name for f in files} <= {f.name for f in folder.iterdir()}  # made by who needed them
 
 
 def test_files_are_private(first) -> None:

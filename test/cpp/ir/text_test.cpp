@@ -49,6 +49,14 @@ TEST(Text, StructureIsAGraphWithoutScalars) {
   verify(again);
 }
 
+TEST(Text, NoneForStringsThatWouldNotBeReadBack) {
+  for (const char* text : {"a\"b", "a\nb"}) {
+    Graph g = parse(kText);
+    g.nodes[4].args[1].value = c10::IValue(text);
+    EXPECT_THROW(structure_of(g), c10::NotImplementedError);
+  }
+}
+
 TEST(Text, ErrorsNameTheLine) {
   for (const char* text : {"buffer b1 4 input", "buffer b0 x input", "node aten::no_such_op () -> ()", "window w0 b0 Float [2 [1] @0",
                            "window w0 b0 Flote [2] [1] @0", "nonsense", "buffer b0 4 input trailing"}) {

@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
+
+#include "csrc/support/exit.h"
 
 namespace torch_hpu {
 namespace {
@@ -25,6 +29,47 @@ TEST(Choices, AreMadeOncePerProblemAndNumberOfThreads) {
     EXPECT_EQ(choice("another problem of this test", 2), 3);
   }
   at::set_num_threads(before);
+}
+
+TEST(Choices, AreMadeOnceByThreadsThatAskAtTheSameTime) {
+  kernels::Choices choices;
+  std::atomic<size_t> made{0};
+  std::array<size_t, 4> got{};
+  std::vector<std::thread> threads;
+  for (size_t& result : got) {
+    threads.emplace_back([&] {
+      result = choices.get("a problem that all threads have", [&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        return ++made;
+      });
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(got, (std::array<size_t, 4>{1, 1, 1, 1}));
+}
+
+TEST(Choices, AreNotMadeBesideOtherWork) {
+  run_aside([] {
+    kernels::Choices choices;
+    EXPECT_THROW(choices.get("a problem of a job", []() -> size_t { return 1; }), c10::Error);
+  }).wait();
+}
+
+TEST(Jobs, ThoseThatAJobStartsAreWaitedFor) {
+  std::atomic<bool> inner{false};
+  run_aside([&] {
+    run_aside([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      inner = true;
+    });
+    EXPECT_TRUE(in_job());
+  });
+  wait_for_jobs();
+  EXPECT_TRUE(inner);
+  EXPECT_FALSE(in_job());
 }
 
 TEST(FastestRuns, CandidatesTakeTurns) {
