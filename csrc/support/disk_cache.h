@@ -19,7 +19,7 @@ namespace torch_hpu::disk_cache {
 // False: switched off (TORCH_HPU_CACHE_BYTES=0), or the folder cannot be trusted.
 bool enabled();
 
-// `kind`: a short word for lists ("kernel", "program", "choice").
+// `kind`: a short word for lists ("kernel", "program", "choice", "recent").
 std::optional<std::string> find(std::string_view kind, std::string_view key);
 void insert(std::string_view kind, std::string_view key, std::string_view value);
 

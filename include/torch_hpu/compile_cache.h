@@ -11,7 +11,7 @@
 namespace torch_hpu {
 
 struct CompileCacheFile {
-  std::string name;  // what it holds ("kernel", "program", "choice"), a dash, the hash of its key
+  std::string name;  // what it holds ("kernel", "program", "choice", "recent"), a dash, the hash of its key
   int64_t nbytes;    // of the file
   int64_t last_use;  // seconds since 1970
   bool intact;       // compile_cache_files(check = true): false when its content is damaged
