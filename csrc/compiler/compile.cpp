@@ -15,7 +15,6 @@
 #include "csrc/support/pages.h"
 
 namespace torch_hpu::compiler {
-
 namespace {
 
 std::unique_ptr<Recipe> recipe_of(Program made) {
@@ -66,15 +65,13 @@ std::unique_ptr<Recipe> compile(const ir::Graph& graph, Tier tier, uint64_t id) 
 void prepare() {
   constexpr size_t kPreparedBytes = size_t{32} << 20;  // arena and workspaces of a small network
   // Never destroyed: that would wait for threads which a forked child does not have.
-  static const auto* code = new std::shared_future<void>(run_aside([] {
+  [[maybe_unused]] static const auto* code = new std::shared_future<void>(run_aside([] {
     codegen::prepare();
     if (disk_cache::enabled()) {
       load_recent(from_entry);
     }
   }));
-  static const auto* pages = new std::shared_future<void>(run_aside([] { prepare_pages(kPreparedBytes); }));
-  static_cast<void>(code);
-  static_cast<void>(pages);
+  [[maybe_unused]] static const auto* pages = new std::shared_future<void>(run_aside([] { prepare_pages(kPreparedBytes); }));
 }
 
 }  // namespace torch_hpu::compiler

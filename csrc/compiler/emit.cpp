@@ -121,13 +121,13 @@ std::unique_ptr<Recipe> emit(const Program& program) {
   // What the disk holds is loaded by two threads. A new program's steps are timed, with nothing else running; and a job works beside others already.
   if (program.from_disk && !in_job()) {
     // Deferred where no thread can be had. Its destructor waits.
-    std::future<void> helper = std::async(std::launch::async | std::launch::deferred, [&] {
+    std::future<void> aside = std::async(std::launch::async | std::launch::deferred, [&] {
       at::get_num_threads();  // gives OpenMP on this thread what was set for all
       load_code();
       make_steps();
     });
     make_steps();
-    helper.get();
+    aside.get();
   } else {
     make_steps();
     load_code();

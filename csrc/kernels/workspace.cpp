@@ -49,8 +49,8 @@ class Growing {
 
   void grow(size_t grown, size_t asked) {
     if (reserved_ < grown) {
-      reserve(std::max(kAddresses, grown)) || reserve(std::bit_ceil(grown));  // less where addresses are limited
-      check(reserved_ >= grown, asked);
+      // Room to grow, or where addresses are limited, none.
+      check(reserve(std::max(kAddresses, std::bit_ceil(grown))) || reserve(grown), asked);
     }
     check(::mprotect(data_, grown, PROT_READ | PROT_WRITE) == 0, asked);
     put_prepared_pages(data_ + nbytes_, grown - nbytes_);

@@ -7,7 +7,7 @@
 #include "csrc/device/memory.h"
 #include "csrc/support/env.h"
 #include "csrc/support/pages.h"
-#include "resident.h"
+#include "test/cpp/device/resident.h"
 
 namespace torch_hpu::device {
 namespace {

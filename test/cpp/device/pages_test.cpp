@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "resident.h"
+#include "test/cpp/device/resident.h"
 
 namespace torch_hpu::device {
 namespace {

@@ -2,16 +2,14 @@
 
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <thread>
-#include <vector>
 
 #include "csrc/support/pages.h"
+#include "test/cpp/device/resident.h"
 
 namespace torch_hpu {
 namespace {
@@ -43,14 +41,9 @@ TEST(Workspace, GrowsWhereItLies) {
 TEST(Workspace, TakesPreparedPages) {
   on_new_thread([] {
     prepare_pages(kMiB);
-    const auto resident = [](const std::byte* data, size_t nbytes) {
-      std::vector<unsigned char> pages(nbytes / 4096);
-      EXPECT_EQ(::mincore(const_cast<std::byte*>(data), nbytes, pages.data()), 0);
-      return std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1) != 0; });
-    };
-    EXPECT_EQ(resident(workspace(Workspace::kPanel, kMiB / 4), kMiB / 4), 64);
+    EXPECT_EQ(device::resident_pages(workspace(Workspace::kPanel, kMiB / 4), kMiB / 4), 64);
     std::byte* const data = workspace(Workspace::kPanel, 2 * kMiB);
-    EXPECT_EQ(resident(data, 2 * kMiB), 256);  // all that there were
+    EXPECT_EQ(device::resident_pages(data, 2 * kMiB), 256);  // all that there were
     std::memset(data, 1, 2 * kMiB);
     drop_prepared_pages();
   });
